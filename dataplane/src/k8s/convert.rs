@@ -1,0 +1,420 @@
+//! Objects of the API to the core's own types. Whatever is in an object, conversion does not panic; what makes no
+//! sense becomes an error in words or is left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    num::NonZeroU32,
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{Node, Service as ApiService},
+        discovery::v1::EndpointSlice,
+    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
+
+use super::{
+    crd::{AddressBlock, AddressPool, L2Advertisement, Speaker},
+    metallb::{IPAddressPool, MetalLbAdvertisement},
+};
+use crate::core::{
+    LOAD_BALANCER_NODE_LABEL,
+    atlas::{self, Advertisement, Exposed},
+    condition::{Condition, ConditionType},
+    family::Family,
+    labels::{Labels, Selector},
+    ledger::Entries,
+    pool::{Pool, PoolApi, PoolId, Scope},
+    range::AddressRange,
+    registrar::SeenService,
+    report::{Report, ReportedAddress},
+    request::Request,
+    segment::{Interface, InterfaceFilter},
+    service::{FamilyPolicy, Port, Protocol, Service, ServiceKey, TrafficPolicy},
+};
+
+/// The finalizer that keeps a Service until its addresses are free again.
+pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
+/// The class of Services that are always ours.
+pub const OWN_CLASS: &str = "bundledlb.io/l2";
+
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+const GOING_AWAY: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// Which Services are ours, by `spec.loadBalancerClass`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classes {
+    /// The class we serve; `None`: Services without a class, and those of [`OWN_CLASS`].
+    pub class: Option<String>,
+}
+
+impl Classes {
+    /// Whether Services of `class` are ours.
+    pub fn serve(&self, class: Option<&str>) -> bool {
+        match (&self.class, class) {
+            (Some(own), Some(class)) => own == class,
+            (Some(_), None) => false,
+            (None, class) => class.is_none_or(|class| class == OWN_CLASS),
+        }
+    }
+}
+
+/// Namespace and name of an object.
+pub fn key_of(meta: &ObjectMeta) -> ServiceKey {
+    ServiceKey::new(
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
+}
+
+/// A Service for the controller.
+pub fn seen_service(object: &ApiService, classes: &Classes) -> SeenService {
+    let meta = &object.metadata;
+    let deleting = meta.deletion_timestamp.is_some();
+    let status = object.status.as_ref();
+    let ingress = status.and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let entries = ingress.map_or(&[][..], Vec::as_slice);
+    let plain = entries.iter().all(|entry| {
+        let vip = entry.ip_mode.as_deref().is_none_or(|mode| mode == "VIP");
+        entry.hostname.is_none() && entry.ip.is_some() && vip
+    });
+    let addresses = entries.iter().filter_map(|entry| parse_address(entry.ip.as_deref()?)).collect();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let mut conditions: Vec<Condition> = conditions
+        .into_iter()
+        .flatten()
+        .filter_map(|condition| {
+            Some(Condition {
+                kind: ConditionType::parse(&condition.type_)?,
+                holds: condition.status == "True",
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+                since: Some(condition.last_transition_time.0.as_second()),
+            })
+        })
+        .collect();
+    conditions.sort();
+    let finalizers = meta.finalizers.as_ref();
+    SeenService {
+        uid: meta.uid.clone().unwrap_or_default(),
+        version: meta.resource_version.clone().unwrap_or_default(),
+        wants: if deleting { None } else { service(object, classes) },
+        deleting,
+        finalizer: finalizers.is_some_and(|all| all.iter().any(|one| one == FINALIZER)),
+        addresses,
+        plain,
+        conditions,
+    }
+}
+
+/// A Service that is ours; `None`: it is not.
+fn service(object: &ApiService, classes: &Classes) -> Option<Service> {
+    let spec = object.spec.as_ref()?;
+    let ours = spec.type_.as_deref() == Some("LoadBalancer")
+        && classes.serve(spec.load_balancer_class.as_deref());
+    if !ours {
+        return None;
+    }
+    let meta = &object.metadata;
+    let empty = BTreeMap::new();
+    let annotations = meta.annotations.as_ref().unwrap_or(&empty);
+    let families = families(object);
+    let ports = spec.ports.iter().flatten().filter_map(|port| {
+        let protocol = match port.protocol.as_deref().unwrap_or("TCP") {
+            "TCP" => Protocol::Tcp,
+            "UDP" => Protocol::Udp,
+            "SCTP" => Protocol::Sctp,
+            _ => return None,
+        };
+        Some(Port { protocol, number: u16::try_from(port.port).ok()? })
+    });
+    let seen = exposed(object);
+    Some(Service {
+        key: key_of(meta),
+        uid: meta.uid.clone().unwrap_or_default(),
+        created: created(meta),
+        labels: seen.labels,
+        policy: match spec.ip_family_policy.as_deref() {
+            Some("PreferDualStack") => FamilyPolicy::PreferDual,
+            Some("RequireDualStack") => FamilyPolicy::RequireDual,
+            _ => FamilyPolicy::Single,
+        },
+        ports: ports.collect(),
+        traffic_policy: seen.traffic_policy,
+        selector: spec.selector.clone().unwrap_or_default(),
+        request: Request::read(annotations, spec.load_balancer_ip.as_deref(), &families),
+        families,
+        source_ranges: seen.source_ranges,
+        observed: seen.addresses,
+    })
+}
+
+/// A Service for the speakers; `None`: nobody announces its addresses.
+pub fn announced_service(object: &ApiService, classes: &Classes) -> Option<Exposed> {
+    let spec = object.spec.as_ref()?;
+    let ours = spec.type_.as_deref() == Some("LoadBalancer")
+        && classes.serve(spec.load_balancer_class.as_deref())
+        && object.metadata.deletion_timestamp.is_none();
+    let exposed = ours.then(|| exposed(object))?;
+    (!exposed.addresses.is_empty()).then_some(exposed)
+}
+
+fn exposed(object: &ApiService) -> Exposed {
+    let spec = object.spec.as_ref();
+    let local = spec.and_then(|spec| spec.external_traffic_policy.as_deref()) == Some("Local");
+    let ingress = object.status.as_ref().and_then(|status| {
+        status.load_balancer.as_ref()?.ingress.as_ref()
+    });
+    let annotation = object.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES));
+    let listed = spec.and_then(|spec| spec.load_balancer_source_ranges.as_ref());
+    let source_ranges = match listed.filter(|ranges| !ranges.is_empty()) {
+        Some(ranges) => ranges.iter().filter_map(|range| range.parse().ok()).collect(),
+        None => annotation
+            .into_iter()
+            .flat_map(|text| text.split(','))
+            .filter_map(|range| range.parse().ok())
+            .collect(),
+    };
+    Exposed {
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
+        source_ranges,
+        addresses: ingress
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry.ip_mode.as_deref().is_none_or(|mode| mode == "VIP"))
+            .filter_map(|entry| parse_address(entry.ip.as_deref()?))
+            .collect(),
+    }
+}
+
+/// `spec.ipFamilies`; from the cluster addresses where a server does not fill it in.
+fn families(object: &ApiService) -> Vec<Family> {
+    let spec = object.spec.as_ref();
+    let named = spec.and_then(|spec| spec.ip_families.as_ref()).into_iter().flatten();
+    let mut families: Vec<Family> = named
+        .filter_map(|name| Family::ALL.into_iter().find(|family| family.as_str() == name))
+        .collect();
+    if families.is_empty() {
+        let addresses = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
+        families.extend(addresses.filter_map(|text| parse_address(text)).map(Family::of));
+    }
+    families.dedup();
+    families.truncate(2);
+    if families.is_empty() { vec![Family::V4] } else { families }
+}
+
+/// A node.
+pub fn node(object: &Node) -> atlas::Node {
+    let labels = object.metadata.labels.clone().unwrap_or_default();
+    let status = object.status.as_ref();
+    let addresses = status.and_then(|status| status.addresses.as_ref()).into_iter().flatten();
+    let mut internal = addresses.filter(|address| address.type_ == "InternalIP");
+    let unavailable = status.and_then(|status| status.conditions.as_ref()).is_some_and(|all| {
+        all.iter().any(|one| one.type_ == "NetworkUnavailable" && one.status == "True")
+    });
+    let spec = object.spec.as_ref();
+    let taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    let going_away = taints.into_iter().any(|taint| taint.key == GOING_AWAY);
+    let labelled = labels.get(LOAD_BALANCER_NODE_LABEL).is_some_and(|value| value == "true");
+    atlas::Node {
+        address: internal.find_map(|address| parse_address(&address.address)),
+        may_serve: labelled && !unavailable,
+        cordoned: going_away || spec.is_some_and(|spec| spec.unschedulable == Some(true)),
+        labels,
+    }
+}
+
+/// The Service of a slice, and its endpoints.
+pub fn endpoints(slice: &EndpointSlice) -> Option<(ServiceKey, Vec<atlas::Endpoint>)> {
+    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
+    let key = ServiceKey::new(slice.metadata.namespace.clone()?, name.clone());
+    let endpoints = slice.endpoints.iter().flatten().map(|endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
+        let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(ready);
+        atlas::Endpoint { node: endpoint.node_name.clone(), ready, serving: ready || serving }
+    });
+    Some((key, endpoints.collect()))
+}
+
+/// A pool of ours.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn pool(object: &AddressPool) -> Result<Pool, String> {
+    let spec = &object.spec;
+    let mut reservations = BTreeMap::new();
+    for reservation in &spec.reservations {
+        let address = parse_address(&reservation.address)
+            .ok_or_else(|| format!("reservation: `{}` is no IP address", reservation.address))?;
+        let service = ServiceKey::new(reservation.namespace.clone(), reservation.service.clone());
+        reservations.insert(address, service);
+    }
+    Ok(Pool {
+        ranges: ranges(&spec.addresses)?,
+        excluded: ranges(&spec.excluded)?,
+        reservations,
+        avoid_buggy: spec.avoid_buggy_ips,
+        manual_assign: spec.manual_assign,
+        disabled: spec.disabled,
+        priority: NonZeroU32::new(spec.priority),
+        scope: scope(&spec.namespaces, &spec.namespace_selectors, &spec.service_selectors)?,
+        ..empty_pool(&object.metadata, PoolApi::Bundled)
+    })
+}
+
+/// A pool of MetalLB's.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn metallb_pool(object: &IPAddressPool) -> Result<Pool, String> {
+    let spec = &object.spec;
+    let allocation = spec.service_allocation.clone().unwrap_or_default();
+    let scope = scope(
+        &allocation.namespaces,
+        &allocation.namespace_selectors,
+        &allocation.service_selectors,
+    )?;
+    Ok(Pool {
+        ranges: ranges(&spec.addresses)?,
+        avoid_buggy: spec.avoid_buggy_ips,
+        manual_assign: spec.auto_assign == Some(false),
+        priority: u32::try_from(allocation.priority).ok().and_then(NonZeroU32::new),
+        scope,
+        ..empty_pool(&object.metadata, PoolApi::MetalLb)
+    })
+}
+
+/// An advertisement of ours.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn advertisement(object: &L2Advertisement) -> Result<Advertisement, String> {
+    let spec = &object.spec;
+    let patterns = spec.interfaces.iter().map(String::as_str);
+    Ok(Advertisement {
+        api: PoolApi::Bundled,
+        name: object.metadata.name.clone().unwrap_or_default(),
+        pools: spec.pools.iter().cloned().collect(),
+        pool_selectors: selectors(&spec.pool_selectors)?,
+        service_selectors: selectors(&spec.service_selectors)?,
+        node_selectors: selectors(&spec.node_selectors)?,
+        interfaces: InterfaceFilter::new(patterns).map_err(|error| error.to_string())?,
+    })
+}
+
+/// An advertisement of MetalLB's.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn metallb_advertisement(object: &MetalLbAdvertisement) -> Result<Advertisement, String> {
+    let spec = &object.spec;
+    let patterns = spec.interfaces.iter().map(String::as_str);
+    Ok(Advertisement {
+        api: PoolApi::MetalLb,
+        name: object.metadata.name.clone().unwrap_or_default(),
+        pools: spec.ip_address_pools.iter().cloned().collect(),
+        pool_selectors: selectors(&spec.ip_address_pool_selectors)?,
+        service_selectors: selectors(&spec.service_selectors)?,
+        node_selectors: selectors(&spec.node_selectors)?,
+        interfaces: InterfaceFilter::new(patterns).map_err(|error| error.to_string())?,
+    })
+}
+
+/// A block of the ledger; what makes no sense in it is left out.
+pub fn block(object: &AddressBlock) -> Entries {
+    let allocations = object.spec.allocations.iter();
+    allocations
+        .filter_map(|(address, services)| {
+            let services = services.iter().filter_map(|text| ServiceKey::parse(text)).collect();
+            Some((parse_address(address)?, services))
+        })
+        .collect()
+}
+
+/// What a speaker reports.
+pub fn report(object: &Speaker) -> Report {
+    let Some(status) = &object.status else { return Report::default() };
+    let addresses = status.addresses.iter().filter_map(|one| {
+        let reported = ReportedAddress {
+            term: one.term,
+            interface: one.interface.clone(),
+            mac: one.mac.clone(),
+            conflict: one.conflict.clone(),
+        };
+        Some((parse_address(&one.address)?, reported))
+    });
+    let interfaces = status.interfaces.iter().map(|one| Interface {
+        index: 0,
+        name: one.name.clone(),
+        mac: [0; 6],
+        up: one.up,
+        networks: one
+            .networks
+            .iter()
+            .filter_map(|network| {
+                let (address, prefix) = network.split_once('/')?;
+                Some((parse_address(address)?, prefix.parse().ok()?))
+            })
+            .collect(),
+    });
+    Report {
+        addresses: addresses.collect(),
+        interfaces: interfaces.collect(),
+        silent: status.silent.iter().cloned().collect(),
+    }
+}
+
+/// Labels of an object.
+pub fn labels(meta: &ObjectMeta) -> Labels {
+    meta.labels.clone().unwrap_or_default()
+}
+
+fn empty_pool(meta: &ObjectMeta, api: PoolApi) -> Pool {
+    let name = meta.name.clone().unwrap_or_default();
+    Pool { created: created(meta), labels: labels(meta), ..Pool::empty(PoolId { name, api }) }
+}
+
+fn created(meta: &ObjectMeta) -> i64 {
+    meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
+}
+
+fn ranges(texts: &[String]) -> Result<Vec<AddressRange>, String> {
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|error| format!("`{text}`: {error}")))
+        .collect()
+}
+
+fn scope(
+    namespaces: &[String],
+    namespace_selectors: &[LabelSelector],
+    service_selectors: &[LabelSelector],
+) -> Result<Scope, String> {
+    Ok(Scope {
+        namespaces: namespaces.iter().cloned().collect::<BTreeSet<_>>(),
+        namespace_selectors: selectors(namespace_selectors)?,
+        service_selectors: selectors(service_selectors)?,
+    })
+}
+
+fn selectors(selectors: &[LabelSelector]) -> Result<Vec<Selector>, String> {
+    let convert = |selector: &LabelSelector| {
+        let labels = selector.match_labels.iter().flatten();
+        let expressions = selector.match_expressions.iter().flatten().map(|one| {
+            (one.key.as_str(), one.operator.as_str(), one.values.as_deref().unwrap_or(&[]))
+        });
+        Selector::new(labels, expressions).map_err(|error| error.to_string())
+    };
+    selectors.iter().map(convert).collect()
+}
+
+fn parse_address(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The Kubernetes API: types, conversion to the core's own, watches and writes. No decisions.
+
+pub mod client;
+pub mod convert;
+pub mod crd;
+pub mod follow;
+pub mod lease;
+pub mod metallb;
+pub mod optional;
+pub mod write;

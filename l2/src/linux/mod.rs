@@ -1,0 +1,16 @@
+//! Linux: sockets with receive metadata, addresses with a lifetime, links, realtime threads.
+//!
+//! Nothing here decides anything. Sockets are non-blocking; [`poller`] waits for many of them and a deadline.
+
+pub mod address;
+pub mod capability;
+pub mod clock;
+pub mod filter;
+pub mod link;
+pub mod netlink;
+pub mod packet;
+pub mod poller;
+pub mod process;
+pub mod raw_ip;
+pub mod realtime;
+mod sys;

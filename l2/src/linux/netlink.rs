@@ -1,0 +1,166 @@
+//! Requests to the kernel's routing netlink and its notifications.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// A socket for requests. Every call waits for the kernel's answer, which takes the lock of all network
+/// configuration: not for a thread that may not be late.
+#[derive(Debug)]
+pub struct Requests {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Requests {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// What the kernel answered, as an errno.
+    pub fn acknowledged(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        let sequence = self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        loop {
+            for answer in self.receive()? {
+                if answer.header.sequence_number != sequence {
+                    continue;
+                }
+                if let NetlinkPayload::Error(error) = answer.payload {
+                    return match error.code {
+                        None => Ok(()),
+                        Some(_) => Err(error.to_io()),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Sends a dump request and gives back everything it yields.
+    ///
+    /// # Errors
+    /// What the kernel answered, as an errno.
+    pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let sequence = self.send(message, NLM_F_REQUEST | NLM_F_DUMP)?;
+        let mut found = Vec::new();
+        loop {
+            for answer in self.receive()? {
+                if answer.header.sequence_number != sequence {
+                    continue;
+                }
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(inner) => found.push(inner),
+                    NetlinkPayload::Done(_) => return Ok(found),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(error.to_io());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<u32> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut packet = NetlinkMessage::from(message);
+        packet.header.flags = flags;
+        packet.header.sequence_number = self.sequence;
+        packet.finalize();
+        let mut bytes = vec![0; packet.buffer_len()];
+        packet.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        Ok(self.sequence)
+    }
+
+    fn receive(&self) -> io::Result<Vec<NetlinkMessage<RouteNetlinkMessage>>> {
+        let (bytes, _) = self.socket.recv_from_full()?;
+        Ok(parse(&bytes))
+    }
+}
+
+/// A socket for notifications of changed links and addresses.
+#[derive(Debug)]
+pub struct Notifications {
+    socket: Socket,
+}
+
+const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV6_IFADDR: u32 = 9;
+
+impl Notifications {
+    /// Opens the socket; what changes from now on is queued.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        for group in [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
+            socket.add_membership(group)?;
+        }
+        socket.set_non_blocking(true)?;
+        Ok(Self { socket })
+    }
+
+    /// The next changes, if there are any; `None` when some were lost and everything has to be looked
+    /// at again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn receive(&self) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
+        match self.socket.recv_from_full() {
+            Ok((bytes, _)) => Ok(Some(
+                parse(&bytes)
+                    .into_iter()
+                    .filter_map(|message| match message.payload {
+                        NetlinkPayload::InnerMessage(inner) => Some(inner),
+                        _ => None,
+                    })
+                    .collect(),
+            )),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Vec::new())),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Notifications {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The messages of a datagram; what this crate cannot read is left out (newer kernels say more).
+fn parse<M: NetlinkDeserializable>(mut bytes: &[u8]) -> Vec<NetlinkMessage<M>> {
+    let mut messages = Vec::new();
+    while let Some(header) = bytes.first_chunk::<4>() {
+        let length = u32::from_ne_bytes(*header) as usize;
+        let Some(message) = bytes.get(..length).filter(|message| message.len() >= 16) else {
+            break;
+        };
+        if let Ok(message) = NetlinkMessage::deserialize(message) {
+            messages.push(message);
+        }
+        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
+    }
+    messages
+}

@@ -1,0 +1,353 @@
+//! [`ClusterApi`] over kube's client.
+
+#![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{Node, Secret};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::json;
+
+use super::etcd::Gateway;
+use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi, manifests};
+use crate::core::cluster_view::{ClusterView, NodeView};
+use crate::core::desired::Taint;
+use crate::core::step::Mark;
+use crate::manifest::kubeadm::JoinSecrets;
+
+/// Connects with kube's client. Proxy environment variables are ignored: the API is on the operator's network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KubeConnector;
+
+/// Pause between two tries of one call.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Longest single try.
+const TRY: Duration = Duration::from_secs(5);
+/// Life of a join token; a finished run removes it itself.
+const TOKEN_LIFE: jiff::SignedDuration = jiff::SignedDuration::from_hours(2);
+
+impl ApiConnector for KubeConnector {
+    fn connect<'a>(
+        &'a self,
+        kubeconfig: &'a str,
+        server: Option<&'a str>,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn ClusterApi>, ApiFailure>> {
+        async move {
+            let client = client_of(kubeconfig, server).await?;
+            let server = server.unwrap_or("its kubeconfig's server").to_owned();
+            Ok(Box::new(KubeApi {
+                client,
+                server,
+                patience,
+            }) as Box<dyn ClusterApi>)
+        }
+        .boxed()
+    }
+
+    fn etcd<'a>(
+        &'a self,
+        credentials: &'a str,
+        address: SocketAddr,
+    ) -> BoxFuture<'a, Result<Box<dyn EtcdApi>, ApiFailure>> {
+        async move {
+            let gateway = Gateway::connect(credentials, address).await?;
+            Ok(Box::new(gateway) as Box<dyn EtcdApi>)
+        }
+        .boxed()
+    }
+}
+
+/// A client with the identity in `kubeconfig`, to `server` or to the one it names.
+pub(super) async fn client_of(
+    kubeconfig: &str,
+    server: Option<&str>,
+) -> Result<Client, ApiFailure> {
+    let unusable = ApiFailure::Kubeconfig;
+    let parsed = Kubeconfig::from_yaml(kubeconfig).map_err(|error| unusable(error.to_string()))?;
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(parsed, &options)
+        .await
+        .map_err(|error| unusable(error.to_string()))?;
+    if let Some(server) = server {
+        config.cluster_url = server
+            .parse()
+            .map_err(|_| unusable(format!("`{server}` is no URL")))?;
+    }
+    config.proxy_url = None;
+    config.connect_timeout = Some(TRY);
+    config.read_timeout = Some(TRY);
+    config.write_timeout = Some(TRY);
+    Client::try_from(config).map_err(|error| unusable(error.to_string()))
+}
+
+struct KubeApi {
+    client: Client,
+    server: String,
+    patience: Duration,
+}
+
+impl KubeApi {
+    /// Repeats `call` while the API does not answer or is not able to yet.
+    async fn patiently<T, F>(&self, what: &str, call: impl Fn() -> F) -> Result<T, ApiFailure>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let failure = match tokio::time::timeout(TRY, call()).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(kube::Error::Api(status))) => {
+                    let failure = ApiFailure::Refused {
+                        what: what.to_owned(),
+                        reason: status.message.clone(),
+                    };
+                    // 409: somebody changed the object meanwhile; the call reads it again.
+                    if !(matches!(status.code, 409 | 429) || status.code >= 500) {
+                        return Err(failure);
+                    }
+                    failure
+                }
+                Ok(Err(error)) => self.silent(chain(&error)),
+                Err(_) => self.silent(format!("no answer within {} s", TRY.as_secs())),
+            };
+            if Instant::now() >= deadline {
+                return Err(failure);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn silent(&self, reason: String) -> ApiFailure {
+        ApiFailure::Silent {
+            server: self.server.clone(),
+            reason,
+        }
+    }
+
+    async fn try_mark(&self, mark: &Mark) -> Result<(), kube::Error> {
+        let Mark {
+            node: name,
+            labels,
+            add_taints: add,
+            remove_taints: remove,
+        } = mark;
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let node = nodes.get(name).await?;
+        let mut taints = node.spec.unwrap_or_default().taints.unwrap_or_default();
+        taints.retain(|taint| {
+            !remove.contains(&taint.key)
+                && !add
+                    .iter()
+                    .any(|new| new.key == taint.key && new.effect == taint.effect)
+        });
+        let mut patch = json!({
+            // The list of taints is replaced whole: refuse if somebody changed it meanwhile.
+            "metadata": {"labels": labels, "resourceVersion": node.metadata.resource_version},
+        });
+        if !add.is_empty() || !remove.is_empty() {
+            let mut all = json!(taints);
+            if let Some(list) = all.as_array_mut() {
+                list.extend(add.iter().map(
+                    |taint| json!({"key": taint.key, "value": taint.value, "effect": taint.effect}),
+                ));
+            }
+            patch["spec"] = json!({"taints": all});
+        }
+        nodes
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+        Ok(())
+    }
+
+    async fn delete_secret(&self, name: &str) -> Result<(), kube::Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "kube-system");
+        gone(
+            secrets
+                .delete(name, &DeleteParams::default())
+                .await
+                .map(|_| ()),
+        )
+    }
+}
+
+/// Deleting what is not there is success.
+fn gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other,
+    }
+}
+
+impl ClusterApi for KubeApi {
+    fn view(&self) -> BoxFuture<'_, Result<ClusterView, ApiFailure>> {
+        async move {
+            let nodes: Api<Node> = Api::all(self.client.clone());
+            let params = ListParams::default();
+            let list = self.patiently("list nodes", || nodes.list(&params)).await?;
+            let named = list
+                .items
+                .into_iter()
+                .filter_map(|node| Some((node.metadata.name.clone()?, node_view(node))));
+            Ok(ClusterView {
+                nodes: named.collect(),
+                etcd: BTreeSet::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let nodes: Api<Node> = Api::all(self.client.clone());
+            self.patiently(&format!("delete node {node}"), || async {
+                gone(
+                    nodes
+                        .delete(node, &DeleteParams::default())
+                        .await
+                        .map(|_| ()),
+                )
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn mark<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let what = format!("label node {}", mark.node);
+            self.patiently(&what, || self.try_mark(mark)).await
+        }
+        .boxed()
+    }
+
+    fn add_join_token<'a>(
+        &'a self,
+        secrets: &'a JoinSecrets,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let (id, secret) = secrets.token_parts();
+            let expiration = jiff::Timestamp::now() + TOKEN_LIFE;
+            let object: Secret = serde_json::from_value(json!({
+                "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+                "type": "bootstrap.kubernetes.io/token",
+                "stringData": {
+                    "token-id": id,
+                    "token-secret": secret,
+                    "expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                    "usage-bootstrap-authentication": "true",
+                    "usage-bootstrap-signing": "true",
+                    "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+                },
+            }))
+            .map_err(|error| ApiFailure::Kubeconfig(error.to_string()))?;
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), "kube-system");
+            let params = PostParams::default();
+            self.patiently("create a join token", || async {
+                match api.create(&params, &object).await {
+                    // An earlier try got through after all.
+                    Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+                    other => other.map(|_| ()),
+                }
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn remove_join_secrets<'a>(
+        &'a self,
+        secrets: &'a JoinSecrets,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let token = format!("bootstrap-token-{}", secrets.token_parts().0);
+            for name in [token.as_str(), "kubeadm-certs"] {
+                self.patiently("remove join secrets", || self.delete_secret(name))
+                    .await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn apply_manifest<'a>(
+        &'a self,
+        text: &'a str,
+        file: &'a str,
+    ) -> BoxFuture<'a, Result<bool, ApiFailure>> {
+        async move {
+            let mut changed = false;
+            for object in manifests::objects(text, file)? {
+                let what = format!("apply {}", manifests::describe(&object));
+                changed |= self
+                    .patiently(&what, || manifests::apply(&self.client, &object))
+                    .await?;
+            }
+            Ok(changed)
+        }
+        .boxed()
+    }
+}
+
+fn node_view(node: Node) -> NodeView {
+    let spec = node.spec.unwrap_or_default();
+    let status = node.status.unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    let is_ready = ready.is_some_and(|condition| condition.status == "True");
+    let words = |condition: &k8s_openapi::api::core::v1::NodeCondition| {
+        let reason = condition.reason.clone().unwrap_or_default();
+        let message = condition.message.clone().unwrap_or_default();
+        format!("{reason}: {message}")
+    };
+    let cidrs = spec
+        .pod_cidrs
+        .or_else(|| spec.pod_cidr.map(|cidr| vec![cidr]));
+    NodeView {
+        ready: is_ready,
+        why: ready.filter(|_| !is_ready).map(words),
+        pod_cidrs: cidrs
+            .into_iter()
+            .flatten()
+            .filter_map(|cidr| cidr.parse().ok())
+            .collect(),
+        labels: node.metadata.labels.unwrap_or_default(),
+        taints: spec
+            .taints
+            .unwrap_or_default()
+            .into_iter()
+            .map(|taint| Taint {
+                key: taint.key,
+                value: taint.value.unwrap_or_default(),
+                effect: taint.effect,
+            })
+            .collect(),
+        version: status
+            .node_info
+            .map(|info| info.kubelet_version)
+            .unwrap_or_default(),
+    }
+}
+
+/// The whole chain of causes: the outermost alone ("service error") helps nobody.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

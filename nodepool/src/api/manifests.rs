@@ -1,0 +1,97 @@
+//! Manifests of any kind, applied server-side.
+
+use kube::Client;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::{self, Scope};
+use serde_json::Value;
+
+use super::ApiFailure;
+
+/// Field manager of everything `lbctl` applies.
+const MANAGER: &str = "lbctl";
+
+/// The objects of a manifest, lists unfolded, in order.
+pub(super) fn objects(text: &str, file: &str) -> Result<Vec<Value>, ApiFailure> {
+    let broken = |reason: String| ApiFailure::Manifest {
+        file: file.to_owned(),
+        reason,
+    };
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| broken(error.to_string()))?;
+    let mut objects = Vec::new();
+    for document in documents {
+        match document.get("items").and_then(Value::as_array) {
+            Some(items) if document["kind"] == "List" => objects.extend(items.iter().cloned()),
+            _ if document.is_null() => {}
+            _ => objects.push(document),
+        }
+    }
+    for object in &objects {
+        let has = |key: &str| object[key].as_str().is_some_and(|text| !text.is_empty());
+        if !has("apiVersion") || !has("kind") || object["metadata"]["name"].as_str().is_none() {
+            return Err(broken(
+                "an object has no `apiVersion`, `kind` or `metadata.name`".to_owned(),
+            ));
+        }
+    }
+    if objects.is_empty() {
+        return Err(broken("there is no object in it".to_owned()));
+    }
+    Ok(objects)
+}
+
+/// `Kind/name`, for messages.
+pub(super) fn describe(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    format!(
+        "{}/{}",
+        text(&object["kind"]),
+        text(&object["metadata"]["name"])
+    )
+}
+
+/// Applies one object; true when it was not so before.
+pub(super) async fn apply(client: &Client, object: &Value) -> Result<bool, kube::Error> {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let gvk = GroupVersionKind::gvk(group, version, kind);
+    let (resource, capabilities) = discovery::pinned_kind(client, &gvk).await?;
+    let namespace = object["metadata"]["namespace"]
+        .as_str()
+        .unwrap_or("default");
+    let api: Api<DynamicObject> = match capabilities.scope {
+        Scope::Cluster => Api::all_with(client.clone(), &resource),
+        Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let before = api
+        .get_opt(name)
+        .await?
+        .and_then(|object| object.metadata.resource_version);
+    let params = PatchParams::apply(MANAGER).force();
+    let after = api.patch(name, &params, &Patch::Apply(object)).await?;
+    Ok(before != after.metadata.resource_version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_unfolded_and_empty_documents_skipped() {
+        let text = "---\n---\nkind: List\napiVersion: v1\nitems:\n- {kind: A, apiVersion: v1, metadata: {name: a}}\n---\n{kind: B, apiVersion: v1, metadata: {name: b}}\n";
+        let objects = objects(text, "x.yaml").expect("two objects");
+        let names: Vec<_> = objects.iter().map(describe).collect();
+        assert_eq!(names, ["A/a", "B/b"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_with_the_file() {
+        for text in ["", "a: b", "kind: A\napiVersion: v1\n", "- 1"] {
+            let error = objects(text, "x.yaml").expect_err("no object").to_string();
+            assert!(error.starts_with("`x.yaml`:"), "{error}");
+        }
+    }
+}

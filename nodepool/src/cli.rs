@@ -1,0 +1,224 @@
+//! The command line: arguments only.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// Bundled load balancing for bare-metal Kubernetes: clusters from one YAML file over SSH.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lbctl",
+    version,
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration invalid or change refused, 4 partial (some machines failed), 5 drift or changes found."
+)]
+pub struct Cli {
+    /// Say only results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// No moving progress lines
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The whole tree, for completion scripts.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented cluster file, or make a cluster from one
+    #[command(subcommand)]
+    Create(Create),
+    /// Check a cluster file, or machines and network, and change nothing
+    #[command(subcommand)]
+    Check(Check),
+    /// Show nodes, the virtual IP's owner, proxies and their servers
+    Status(Status),
+    /// Write every file and manifest that would land on the nodes
+    Render(Render),
+    /// Compare a cluster file with an older one: 0 nothing, 5 changes, 3 a refused change
+    Diff(Diff),
+    /// Remove everything that `create cluster` made
+    #[command(subcommand)]
+    Reset(Reset),
+    /// Print a completion script
+    Completions {
+        /// Shell to complete in
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// `lbctl create …`
+#[derive(Debug, Subcommand)]
+pub enum Create {
+    /// Write a commented cluster file
+    Config(CreateConfig),
+    /// Make the cluster; run again it goes on, or finds nothing to do
+    Cluster(CreateCluster),
+}
+
+/// `lbctl create config`
+#[derive(Debug, Args)]
+pub struct CreateConfig {
+    /// Name of the cluster
+    #[arg(long = "cluster", short = 'c', value_name = "NAME")]
+    pub cluster: String,
+    /// File to write; `-` is stdout. Default: `<workspace>/<cluster>/<cluster>.yaml`
+    #[arg(long = "output-file", short = 'o', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Folder for clusters' files and logs
+    #[arg(long, default_value = "lbctl-workspace", value_name = "DIR")]
+    pub workspace: PathBuf,
+}
+
+/// What every command needs that reaches machines.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Cluster file
+    #[arg(long, short, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Folder for clusters' kubeconfigs, host keys and logs
+    #[arg(long, default_value = "lbctl-workspace", value_name = "DIR")]
+    pub workspace: PathBuf,
+    /// Private SSH key; overrides `sshPrivateKeyPath` of the file
+    #[arg(long, value_name = "FILE")]
+    pub ssh_private_key: Option<PathBuf>,
+}
+
+/// Software for the nodes.
+#[derive(Debug, Args)]
+pub struct Software {
+    /// Directory with Kubernetes' software; without it what is installed on the machines is used
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// Node binary; default: `lbnode` beside this program
+    #[arg(long, value_name = "FILE")]
+    pub lbnode: Option<PathBuf>,
+    /// Manifest of a CNI to apply; default: routed pod network (ptp and static routes)
+    #[arg(long, value_name = "MANIFEST")]
+    pub cni: Option<PathBuf>,
+}
+
+/// `lbctl create cluster`
+#[derive(Debug, Args)]
+pub struct CreateCluster {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Software.
+    #[command(flatten)]
+    pub software: Software,
+    /// Answer yes to questions (replacing a containerd configuration that somebody edited)
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `lbctl check …`
+#[derive(Debug, Subcommand)]
+pub enum Check {
+    /// Check a cluster file: every error at once, with its place and a hint
+    Config(CheckConfig),
+    /// Check machines and network before anything is installed
+    Preflight(CheckPreflight),
+}
+
+/// `lbctl check config`
+#[derive(Debug, Args)]
+pub struct CheckConfig {
+    /// Cluster file; `-` is stdin
+    #[arg(long, short, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `lbctl check preflight`
+#[derive(Debug, Args)]
+pub struct CheckPreflight {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Software.
+    #[command(flatten)]
+    pub software: Software,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `lbctl status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `lbctl render`
+#[derive(Debug, Args)]
+pub struct Render {
+    /// Cluster file
+    #[arg(long, short, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Directory to write into
+    #[arg(long = "output-dir", short = 'o', value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Software.
+    #[command(flatten)]
+    pub software: Software,
+}
+
+/// `lbctl diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Cluster file
+    #[arg(long, short, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Older cluster file to compare with
+    #[arg(long, value_name = "OLD")]
+    pub against: PathBuf,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `lbctl reset …`
+#[derive(Debug, Subcommand)]
+pub enum Reset {
+    /// Remove the cluster from its machines
+    Cluster(ResetCluster),
+}
+
+/// `lbctl reset cluster`
+#[derive(Debug, Args)]
+pub struct ResetCluster {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Form of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For both
+    Yaml,
+}

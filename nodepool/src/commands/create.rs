@@ -1,0 +1,219 @@
+//! `lbctl create cluster`: look, plan, do the first stage that has work, look again.
+
+#![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::preflight::{Looked, look, refuse};
+use super::software::Artefacts;
+use super::target::Target;
+use crate::api::KubeConnector;
+use crate::cli;
+use crate::core::desired::Desired;
+use crate::core::facts::Facts;
+use crate::core::from_config;
+use crate::core::plan::{self, Situation, Stage, StageName};
+use crate::core::preflight::Reach;
+use crate::core::step::ApiStep;
+use crate::error::{Exit, Failure};
+use crate::run::{Cluster, Failed, Fleet, Interrupt, World, follow_joins, lock, run_stage};
+use crate::ui::{Ui, seconds};
+use crate::workspace::Workspace;
+
+/// Name of the command in logs and locks.
+const COMMAND: &str = "create cluster";
+
+/// A cluster to make.
+#[derive(Clone, Copy)]
+pub struct Create<'a> {
+    /// What should be.
+    pub desired: &'a Desired,
+    /// What goes onto the machines.
+    pub artefacts: &'a Artefacts,
+    /// Where the kubeconfig goes.
+    pub workspace: &'a Workspace,
+    /// Replace a containerd configuration that somebody edited.
+    pub replace_edited: bool,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was as it should be.
+    NothingToDo,
+    /// Something was changed.
+    Changed,
+}
+
+pub(super) async fn run(args: &cli::CreateCluster, ui: Ui) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let target = Target::open(&args.target, COMMAND, ui)?;
+    let artefacts = Artefacts::load(&args.software)?;
+    from_config::supported(&target.cluster, &target.desired)
+        .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
+    let interrupt = Interrupt::install(ui);
+    let world = World {
+        connector: &target.connector,
+        api: &KubeConnector,
+        ui,
+        interrupt: &interrupt,
+        log: &target.log,
+    };
+    let input = Create {
+        desired: &target.desired,
+        artefacts: &artefacts,
+        workspace: &target.workspace,
+        replace_edited: args.yes,
+    };
+    let outcome = create(&world, input).await?;
+    let took = seconds(begun.elapsed());
+    let (name, server) = (&target.desired.name, target.desired.server_url());
+    let text = match outcome {
+        Outcome::NothingToDo => format!("cluster {name}: nothing to do ({took})\n"),
+        Outcome::Changed => format!(
+            "cluster {name}: {} nodes are Ready, the API answers at {server} ({took})\n",
+            target.desired.machines.len()
+        ),
+    };
+    ui.result(&text)?;
+    if outcome == Outcome::Changed {
+        if target.desired.control_planes_take_workloads() {
+            ui.note("there are no workers: the control planes run workloads too");
+        }
+        ui.note(&format!(
+            "kubectl --kubeconfig {} get nodes",
+            target.workspace.kubeconfig().display()
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the cluster, or goes on where an earlier run stopped.
+///
+/// # Errors
+/// When preflight refuses (then nothing was changed), a step fails, or the operator interrupts.
+pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Failure> {
+    let Create {
+        desired, artefacts, ..
+    } = input;
+    let fleet = Fleet::connect(world, desired).await?;
+    let locks = lock(world, &fleet, COMMAND).await?;
+    let Looked { machines, findings } =
+        look(&fleet, desired, artefacts, input.replace_edited).await;
+    refuse(&findings, desired, &machines, world.ui)?;
+    let mut facts: BTreeMap<IpAddr, Facts> = machines
+        .into_iter()
+        .filter_map(|(address, reach)| match reach {
+            Reach::Up(facts) => Some((address, *facts)),
+            Reach::Down { .. } => None,
+        })
+        .collect();
+
+    let mut cluster = Cluster::new(world, &fleet, desired, artefacts, &facts);
+    let mut changed = false;
+    let mut last: Option<Stage> = None;
+    loop {
+        world.interrupt.check()?;
+        let view = cluster.view(&facts).await?;
+        let plan = plan::plan(&Situation {
+            desired,
+            bundle: artefacts.bundle.as_ref(),
+            lbnode: &artefacts.lbnode,
+            routed_network: artefacts.cni.is_none(),
+            facts: &facts,
+            view: view.as_ref(),
+        });
+        let Some(stage) = plan.stages.into_iter().next() else {
+            break;
+        };
+        if last.as_ref() == Some(&stage) {
+            return Err(Failure::failed(format!(
+                "{} was done, and is still not so",
+                stage.name.title()
+            ))
+            .hint(format!("see the logs in {}", world.log.path().display())));
+        }
+        changed = true;
+        do_stage(world, &fleet, &mut cluster, &stage, &mut facts).await?;
+        last = Some(stage);
+    }
+    changed |= cluster.finish(input.workspace).await?;
+    drop(locks);
+    Ok(if changed {
+        Outcome::Changed
+    } else {
+        Outcome::NothingToDo
+    })
+}
+
+async fn do_stage(
+    world: &World<'_>,
+    fleet: &Fleet<'_>,
+    cluster: &mut Cluster<'_>,
+    stage: &Stage,
+    facts: &mut BTreeMap<IpAddr, Facts>,
+) -> Result<(), Failure> {
+    match stage.name {
+        StageName::Init => cluster.secrets_for_init()?,
+        StageName::JoinControlPlanes | StageName::JoinWorkers => {
+            cluster.secrets_for_join(facts, stage.name).await?;
+        }
+        _ => {}
+    }
+    through_api(world, cluster, &stage.first).await?;
+    let joins = matches!(
+        stage.name,
+        StageName::JoinControlPlanes | StageName::JoinWorkers
+    );
+    let written = Mutex::new(BTreeMap::new());
+    let known = facts.clone();
+    let work = cluster.work();
+    let failures = if joins && cluster.routed_network() {
+        let following = follow_joins(cluster.api()?, fleet, work.desired, &known, &written);
+        tokio::select! {
+            failures = run_stage(world, fleet, &work, stage, facts) => failures,
+            () = following => Vec::new(),
+        }
+    } else {
+        run_stage(world, fleet, &work, stage, facts).await
+    };
+    for (address, step) in written.into_inner().unwrap_or_default() {
+        if let Some(facts) = facts.get_mut(&address) {
+            step.applied(facts);
+        }
+    }
+    world.interrupt.check()?;
+    if !failures.is_empty() {
+        return Err(report(stage.name, &failures));
+    }
+    through_api(world, cluster, &stage.api).await
+}
+
+async fn through_api(
+    world: &World<'_>,
+    cluster: &Cluster<'_>,
+    steps: &[ApiStep],
+) -> Result<(), Failure> {
+    for step in steps {
+        world.log.machine("api")?.note(&step.title());
+        world.ui.note(&format!("  {}", step.title()));
+        cluster.apply(step).await?;
+    }
+    Ok(())
+}
+
+fn report(stage: StageName, failures: &[Failed]) -> Failure {
+    let mut text = format!("{} did not work", stage.title());
+    for failed in failures {
+        let reason = failed.reason.replace('\n', "\n    ");
+        text.push_str(&format!(
+            "\n  {} ({}): {}: {reason}\n    log: {}",
+            failed.node, failed.address, failed.step, failed.log
+        ));
+    }
+    Failure::failed(text)
+        .hint("correct the cause and run the same command again: it goes on where this one stopped")
+}

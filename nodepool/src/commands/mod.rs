@@ -1,0 +1,43 @@
+//! The commands: each reads its input, lets `core` decide and `run` do, and says what came of it.
+
+mod cluster_file;
+mod config;
+mod create;
+mod diff;
+mod preflight;
+mod render;
+mod reset;
+mod software;
+mod status;
+mod target;
+
+pub use create::{Create, Outcome, create};
+pub use preflight::{Looked, look};
+pub use software::Artefacts;
+
+use crate::cli::{self, Command};
+use crate::error::Failure;
+use crate::ui::Ui;
+
+/// Runs one command.
+///
+/// # Errors
+/// When it did not succeed; the failure carries the exit code.
+pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
+    match command {
+        Command::Create(cli::Create::Config(args)) => config::create(&args, ui),
+        Command::Create(cli::Create::Cluster(args)) => create::run(&args, ui).await,
+        Command::Check(cli::Check::Config(args)) => config::check(&args, ui),
+        Command::Check(cli::Check::Preflight(args)) => preflight::run(&args, ui).await,
+        Command::Status(args) => status::run(&args, ui).await,
+        Command::Render(args) => render::run(&args, ui),
+        Command::Reset(cli::Reset::Cluster(args)) => reset::run(&args, ui).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "lbctl", &mut text);
+            ui.result(&String::from_utf8_lossy(&text))
+        }
+        Command::Diff(args) => diff::run(&args, ui),
+        Command::Version => ui.result(concat!("lbctl ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}

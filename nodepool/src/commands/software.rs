@@ -1,0 +1,61 @@
+//! What goes onto the machines: bundle, node binary, CNI manifest.
+
+use std::path::PathBuf;
+
+use crate::bundle::Bundle;
+use crate::cli;
+use crate::error::Failure;
+use crate::lbnode::Lbnode;
+use crate::workspace::expand_home;
+
+/// Everything that the operator brings.
+#[derive(Debug, Clone)]
+pub struct Artefacts {
+    /// Software for the machines.
+    pub bundle: Option<Bundle>,
+    /// The node binary.
+    pub lbnode: Lbnode,
+    /// A CNI of the operator's choice: file name and text.
+    pub cni: Option<(String, String)>,
+}
+
+impl Artefacts {
+    /// Reads what the arguments name.
+    ///
+    /// # Errors
+    /// When something is missing or malformed.
+    pub fn load(args: &cli::Software) -> Result<Self, Failure> {
+        let bundle = args.bundle.as_deref().map(|path| {
+            let path = expand_home(&path.display().to_string());
+            Bundle::load(&path).map_err(|failure| {
+                Failure::failed(failure.to_string())
+                    .hint("`--bundle` takes a directory with a `bundle.yaml` in it")
+            })
+        });
+        let lbnode = Lbnode::load(&lbnode_path(args)).map_err(|failure| {
+            Failure::failed(failure.to_string())
+                .hint("pass the node binary for the machines' architecture with `--lbnode FILE`")
+        })?;
+        let cni = args.cni.as_ref().map(|path| {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::failed(format!("cannot read `{name}`: {error}")))?;
+            Ok::<_, Failure>((name, text))
+        });
+        Ok(Self {
+            bundle: bundle.transpose()?,
+            lbnode,
+            cni: cni.transpose()?,
+        })
+    }
+}
+
+/// `--lbnode`, or the file of that name beside this program.
+fn lbnode_path(args: &cli::Software) -> PathBuf {
+    args.lbnode.clone().unwrap_or_else(|| {
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|me| Some(me.parent()?.join("lbnode")));
+        beside.unwrap_or_else(|| PathBuf::from("lbnode"))
+    })
+}

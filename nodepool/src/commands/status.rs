@@ -1,0 +1,147 @@
+//! `lbctl status`: nodes, the virtual IP's owner, proxies and their servers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+
+use super::target::Target;
+use crate::api::{ApiConnector as _, KubeConnector};
+use crate::cli;
+use crate::core::cluster_view::ClusterView;
+use crate::core::status::{Pages, Picture, picture};
+use crate::error::{Exit, Failure};
+use crate::run::{CONCURRENCY, Fleet, Interrupt, MachineSession, World};
+use crate::script;
+use crate::ui::{Table, Ui};
+
+/// Longest wait for the API.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn run(args: &cli::Status, ui: Ui) -> Result<(), Failure> {
+    let target = Target::open(&args.target, "status", ui)?;
+    let interrupt = Interrupt::default();
+    let world = World {
+        connector: &target.connector,
+        api: &KubeConnector,
+        ui,
+        interrupt: &interrupt,
+        log: &target.log,
+    };
+    let fleet = Fleet::connect(&world, &target.desired).await?;
+    let (answers, view) = futures::join!(pages(&fleet), view(&target));
+    let picture = picture(
+        &target.desired,
+        view.as_ref().map_err(Clone::clone),
+        |machine| {
+            answers
+                .get(&machine.address)
+                .cloned()
+                .unwrap_or_else(|| Err("not asked".to_owned()))
+        },
+    );
+    match args.output {
+        cli::Output::Table => ui.result(&text(&picture))?,
+        form => ui.listing(form, &picture)?,
+    }
+    let unreachable = picture
+        .nodes
+        .iter()
+        .filter(|node| node.unreachable.is_some())
+        .count();
+    match unreachable {
+        0 => Ok(()),
+        all if all == picture.nodes.len() => Err(Failure::silent(Exit::Failed)),
+        _ => Err(Failure::silent(Exit::Partial)),
+    }
+}
+
+async fn pages(fleet: &Fleet<'_>) -> BTreeMap<IpAddr, Result<Pages, String>> {
+    let asking = fleet
+        .machines
+        .values()
+        .map(|machine| async move { (machine.address, ask(machine).await) });
+    stream::iter(asking)
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await
+}
+
+async fn ask(machine: &MachineSession<'_>) -> Result<Pages, String> {
+    if let Err(failure) = machine.remote() {
+        return Err(failure.to_string());
+    }
+    let output = machine.run(&script::role_status(), "status").await;
+    let output = output.map_err(|failure| failure.to_string())?;
+    if output.status == 0 {
+        Ok(Pages::parse(&output.stdout))
+    } else {
+        Err(output.stderr)
+    }
+}
+
+async fn view(target: &Target) -> Result<ClusterView, String> {
+    let path = target.workspace.kubeconfig();
+    let kubeconfig = std::fs::read_to_string(&path)
+        .map_err(|error| format!("no kubeconfig `{}`: {error}", path.display()))?;
+    let api = KubeConnector.connect(&kubeconfig, None, PATIENCE).await;
+    let api = api.map_err(|failure| failure.to_string())?;
+    api.view().await.map_err(|failure| failure.to_string())
+}
+
+fn text(picture: &Picture) -> String {
+    let mut table = Table::new([
+        "NODE", "ADDRESS", "ROLE", "READY", "ROUTER", "SINCE", "SERVERS", "KUBELET", "LBNODE",
+    ]);
+    let dash = || "-".to_owned();
+    for node in &picture.nodes {
+        let ready = match (node.ready, &node.unreachable) {
+            (Some(true), _) => "yes",
+            (Some(false), _) => "no",
+            (None, Some(_)) => "unreachable",
+            (None, None) => "unknown",
+        };
+        let servers = node.proxy.as_ref().map_or_else(dash, |proxy| {
+            let up = proxy.servers.iter().filter(|server| server.is_up()).count();
+            format!("{up}/{} up", proxy.servers.len())
+        });
+        table.row([
+            node.node.clone().unwrap_or_else(dash),
+            node.address.to_string(),
+            node.role.to_owned(),
+            ready.to_owned(),
+            node.vrrp
+                .as_ref()
+                .map_or_else(dash, |router| router.state.clone()),
+            node.vrrp
+                .as_ref()
+                .map_or_else(dash, |router| router.since.clone()),
+            servers,
+            node.kubelet.clone().unwrap_or_else(dash),
+            node.lbnode
+                .as_deref()
+                .and_then(|words| words.split(' ').nth(1))
+                .map_or_else(dash, str::to_owned),
+        ]);
+    }
+    let mut text = format!("cluster {}, API {}\n", picture.cluster, picture.server);
+    if let [owner] = picture.vip.owners.as_slice() {
+        let since = picture.vip.since.as_deref().unwrap_or("unknown");
+        let why = picture.vip.why.as_deref().unwrap_or_default();
+        text.push_str(&format!(
+            "virtual IP {} is on {owner} since {since}: {why}\n",
+            picture.vip.address
+        ));
+    }
+    text.push_str(&format!("\n{table}"));
+    let problems = picture.problems();
+    if !problems.is_empty() {
+        text.push_str("\nproblems:\n");
+        for problem in problems {
+            text.push_str(&format!("  {problem}\n"));
+        }
+    }
+    text
+}

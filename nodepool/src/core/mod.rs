@@ -1,0 +1,17 @@
+//! What decides: facts and wishes in, findings and steps out. No I/O, no clock, no randomness in here.
+//!
+//! ```text
+//! machine's report ─► facts ──┐
+//! API objects ───► ClusterView ┼─► plan ─► stages of steps ─► (crate::run does them)
+//! cluster file ──► desired ───┘
+//!                  facts ─► preflight ─► findings
+//! ```
+
+pub mod cluster_view;
+pub mod desired;
+pub mod facts;
+pub mod from_config;
+pub mod plan;
+pub mod preflight;
+pub mod status;
+pub mod step;

@@ -1,0 +1,347 @@
+//! The planner: what is, what should be → stages of steps. The same input gives the same plan; where
+//! everything is as it should be the plan is empty.
+//!
+//! ```text
+//! clean ─► prepare ─► init ─► join control planes ─► join workers ─► network ─► mark
+//! ```
+//!
+//! A stage is complete before the next begins; inside a stage machines are independent of each other, and the
+//! steps of one machine are in order. The driver does the first stage that has work, looks again, and asks for
+//! a new plan: an interrupted run is continued by the same rule as any other.
+
+mod prepare;
+
+pub use prepare::containerd_suits;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use self::prepare::missing;
+use super::cluster_view::{ClusterView, NodeView};
+use super::desired::{Desired, LBNODE_LABEL, Machine, Role};
+use super::facts::Facts;
+use super::step::{ApiStep, Mark, Step};
+use crate::bundle::Bundle;
+use crate::lbnode::{self, Lbnode};
+use crate::manifest::{self, cni, containerd, kubelet};
+
+/// Everything the planner looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What should be.
+    pub desired: &'a Desired,
+    /// Software for the machines; absent: what is installed there.
+    pub bundle: Option<&'a Bundle>,
+    /// The node binary.
+    pub lbnode: &'a Lbnode,
+    /// Whether the routed pod network is ours to set up.
+    pub routed_network: bool,
+    /// What is, per machine.
+    pub facts: &'a BTreeMap<IpAddr, Facts>,
+    /// What is, in the cluster; absent while it has no API.
+    pub view: Option<&'a ClusterView>,
+}
+
+/// Stages with work, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Stages with work.
+    pub stages: Vec<Stage>,
+}
+
+/// Steps that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Which one.
+    pub name: StageName,
+    /// Steps through the API, before those of the machines.
+    pub first: Vec<ApiStep>,
+    /// Steps by machine.
+    pub machines: BTreeMap<IpAddr, Vec<Step>>,
+    /// Steps through the API, after those of the machines.
+    pub api: Vec<ApiStep>,
+}
+
+impl Stage {
+    fn has_work(&self) -> bool {
+        !(self.first.is_empty() && self.machines.is_empty() && self.api.is_empty())
+    }
+}
+
+/// Stages in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StageName {
+    /// Take back what did not end well.
+    Clean,
+    /// Software, configuration, images, static pods.
+    Prepare,
+    /// The first control plane.
+    Init,
+    /// The other control planes.
+    JoinControlPlanes,
+    /// Everyone else.
+    JoinWorkers,
+    /// Pod network.
+    Network,
+    /// Labels and taints.
+    Mark,
+}
+
+impl StageName {
+    /// In words, for progress.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Clean => "clean up after an earlier attempt",
+            Self::Prepare => "prepare machines",
+            Self::Init => "first control plane",
+            Self::JoinControlPlanes => "join control planes",
+            Self::JoinWorkers => "join workers",
+            Self::Network => "pod network",
+            Self::Mark => "labels and taints",
+        }
+    }
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+}
+
+/// Paths whose checksums the planner wants to know of every machine.
+pub fn watched_paths(bundle: Option<&Bundle>) -> Vec<String> {
+    let ours = [
+        containerd::PATH,
+        kubelet::UNIT,
+        kubelet::DROP_IN,
+        cni::CONFLIST,
+        cni::ROUTES,
+        lbnode::INSTALLED,
+        manifest::SYSCTL,
+        manifest::VRRP_CONFIG,
+        manifest::PROXY_CONFIG,
+    ];
+    let pods = [
+        manifest::static_pod::VRRP.path(),
+        manifest::static_pod::PROXY.path(),
+    ];
+    let bundled = bundle.into_iter().flat_map(|bundle| &bundle.files);
+    let bundled = bundled.flat_map(|file| std::iter::once(&file.install).chain(&file.links));
+    ours.into_iter()
+        .map(str::to_owned)
+        .chain(pods)
+        .chain(bundled.cloned())
+        .collect()
+}
+
+/// Makes the plan.
+pub fn plan(situation: &Situation<'_>) -> Plan {
+    let planner = Planner {
+        situation,
+        lives: cluster_lives(situation.desired, situation.facts),
+    };
+    let stages = [
+        planner.clean(),
+        planner.machines(StageName::Prepare, |machine, facts| {
+            situation.prepare(machine, facts)
+        }),
+        planner.init(),
+        planner.join(StageName::JoinControlPlanes, true),
+        planner.join(StageName::JoinWorkers, false),
+        planner.network(),
+        planner.mark(),
+    ];
+    let stages = stages.into_iter();
+    Plan {
+        stages: stages.filter(Stage::has_work).collect(),
+    }
+}
+
+/// Whether some control plane of the file has finished its kubeadm run.
+pub fn cluster_lives(desired: &Desired, facts: &BTreeMap<IpAddr, Facts>) -> bool {
+    desired.control_planes().any(|machine| {
+        let member = facts
+            .get(&machine.address)
+            .and_then(|facts| facts.member.as_ref());
+        member.is_some_and(|member| member.role == Role::ControlPlane.membership())
+    })
+}
+
+struct Planner<'a> {
+    situation: &'a Situation<'a>,
+    lives: bool,
+}
+
+impl Planner<'_> {
+    fn machines(&self, name: StageName, steps: impl Fn(&Machine, &Facts) -> Vec<Step>) -> Stage {
+        let mut machines = BTreeMap::new();
+        for machine in &self.situation.desired.machines {
+            let Some(facts) = self.situation.facts.get(&machine.address) else {
+                continue;
+            };
+            let steps = steps(machine, facts);
+            if !steps.is_empty() {
+                machines.insert(machine.address, steps);
+            }
+        }
+        Stage {
+            name,
+            first: Vec::new(),
+            machines,
+            api: Vec::new(),
+        }
+    }
+
+    fn node_of(&self, facts: &Facts) -> Option<&NodeView> {
+        self.situation.view?.nodes.get(&facts.hostname)
+    }
+
+    /// A member of etcd goes while its etcd still runs: two members with one gone have no majority to remove it.
+    fn clean(&self) -> Stage {
+        let mut stage = self.machines(StageName::Clean, |_, facts| {
+            if facts.half_done() {
+                vec![Step::CleanKubeadm]
+            } else {
+                Vec::new()
+            }
+        });
+        for machine in self.situation.desired.control_planes() {
+            let node_ip = machine.node_ip;
+            let facts = self.situation.facts.get(&machine.address);
+            let joins = facts.is_some_and(|facts| facts.member.is_none());
+            if joins
+                && self
+                    .situation
+                    .view
+                    .is_some_and(|view| view.etcd.contains(&node_ip))
+            {
+                stage.first.push(ApiStep::RemoveEtcdMember { node_ip });
+            }
+        }
+        for facts in self.situation.facts.values() {
+            if facts.member.is_none() && self.node_of(facts).is_some() {
+                let node = facts.hostname.clone();
+                stage.api.push(ApiStep::DeleteNode { node });
+            }
+        }
+        stage
+    }
+
+    fn init(&self) -> Stage {
+        let first = self
+            .situation
+            .desired
+            .control_planes()
+            .next()
+            .map(|machine| machine.address);
+        self.machines(StageName::Init, |machine, facts| {
+            let here = !self.lives && Some(machine.address) == first && facts.member.is_none();
+            let cluster = self.situation.desired.name.clone();
+            if here {
+                vec![Step::Init { cluster }]
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    fn join(&self, name: StageName, control_planes: bool) -> Stage {
+        self.machines(name, |machine, facts| {
+            // While there is no cluster the first control plane makes it; everyone else joins.
+            let first = self.situation.desired.control_planes().next();
+            let makes = !self.lives && first.is_some_and(|first| first.address == machine.address);
+            let wanted = machine.is_control_plane() == control_planes && !makes;
+            let cluster = self.situation.desired.name.clone();
+            let join = Step::Join {
+                cluster,
+                role: machine.role.membership(),
+            };
+            if wanted && facts.member.is_none() {
+                vec![join]
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    /// Needs every machine's pod ranges; before they are known there is nothing to plan.
+    fn network(&self) -> Stage {
+        let desired = self.situation.desired;
+        let cidrs: BTreeMap<IpAddr, _> = desired
+            .machines
+            .iter()
+            .filter_map(|machine| {
+                let node = self.node_of(self.situation.facts.get(&machine.address)?)?;
+                Some((machine.address, (machine.node_ip, node.pod_cidrs.clone())))
+            })
+            .collect();
+        let known = cidrs.len() == desired.machines.len()
+            && cidrs.values().all(|(_, cidrs)| !cidrs.is_empty());
+        self.machines(StageName::Network, |machine, facts| {
+            if !known || !self.situation.routed_network {
+                return Vec::new();
+            }
+            let peers = cidrs
+                .iter()
+                .filter(|(address, _)| **address != machine.address);
+            let peers = peers
+                .map(|(_, (node_ip, cidrs))| (*node_ip, cidrs.clone()))
+                .collect();
+            let mut steps = missing(facts, [cni::conflist(&cidrs[&machine.address].1)]);
+            let routes = missing(facts, [cni::routes(&peers)]);
+            if !routes.is_empty() || facts.unread(cni::ROUTES) {
+                steps.extend(routes);
+                steps.push(Step::StartRoutes);
+            }
+            steps
+        })
+    }
+
+    fn mark(&self) -> Stage {
+        let mut api = Vec::new();
+        for machine in &self.situation.desired.machines {
+            let Some(facts) = self.situation.facts.get(&machine.address) else {
+                continue;
+            };
+            let Some(node) = self.node_of(facts) else {
+                continue;
+            };
+            let mut labels = machine.labels.clone();
+            if machine.lbnode {
+                labels.insert(LBNODE_LABEL.to_owned(), "true".to_owned());
+            }
+            labels.retain(|key, value| node.labels.get(key) != Some(value));
+            let add_taints: Vec<_> = machine
+                .taints
+                .iter()
+                .filter(|taint| !node.taints.contains(taint))
+                .cloned()
+                .collect();
+            let control_plane_taint = "node-role.kubernetes.io/control-plane";
+            let free = machine.is_control_plane()
+                && self.situation.desired.control_planes_take_workloads();
+            let remove_taints: Vec<_> = node
+                .taints
+                .iter()
+                .filter(|taint| free && taint.key == control_plane_taint)
+                .map(|taint| taint.key.clone())
+                .collect();
+            if !labels.is_empty() || !add_taints.is_empty() || !remove_taints.is_empty() {
+                let node = facts.hostname.clone();
+                api.push(ApiStep::Mark(Mark {
+                    node,
+                    labels,
+                    add_taints,
+                    remove_taints,
+                }));
+            }
+        }
+        Stage {
+            name: StageName::Mark,
+            first: Vec::new(),
+            machines: BTreeMap::new(),
+            api,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One change: what it is, in words and as data. `crate::run` does it; [`Step::applied`] is what it makes true.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::desired::Taint;
+use super::facts::{ConfigOwner, Facts, FileFact, Membership};
+use crate::bundle::{BundleFile, BundleImages};
+use crate::lbnode;
+use crate::manifest::{NodeFile, cni, containerd, kubelet};
+
+/// A change of one machine, over SSH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Take back a kubeadm run that did not end well.
+    CleanKubeadm,
+    /// Write a file.
+    PutFile(NodeFile),
+    /// Copy a file of the bundle.
+    PutBundleFile(BundleFile),
+    /// Make the further names of a file of the bundle.
+    Link(BundleFile),
+    /// Copy `lbnode`.
+    PutLbnode {
+        /// Its checksum.
+        sha256: String,
+    },
+    /// Restart containerd with its configuration.
+    RestartContainerd,
+    /// Load the forwarding switch.
+    LoadSysctl,
+    /// Import an archive of the bundle.
+    ImportImages(BundleImages),
+    /// Import `lbnode`'s image.
+    ImportLbnode {
+        /// Digest of its manifest.
+        digest: String,
+    },
+    /// Enable the kubelet.
+    EnableKubelet,
+    /// `kubeadm init`.
+    Init {
+        /// The cluster's name.
+        cluster: String,
+    },
+    /// Upload the control plane's keys for those who join.
+    UploadCerts,
+    /// `kubeadm join`.
+    Join {
+        /// The cluster's name.
+        cluster: String,
+        /// As a control plane, or as a worker.
+        role: &'static str,
+    },
+    /// Start the unit that sets the pod routes.
+    StartRoutes,
+}
+
+/// A change of the cluster, through its API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiStep {
+    /// Remove the etcd member of a control plane that must join anew.
+    RemoveEtcdMember {
+        /// Its address inside the cluster.
+        node_ip: IpAddr,
+    },
+    /// Remove the object of a node that must join anew.
+    DeleteNode {
+        /// The node.
+        node: String,
+    },
+    /// Set labels and taints.
+    Mark(Mark),
+}
+
+/// Labels and taints to change on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The node.
+    pub node: String,
+    /// Labels to set.
+    pub labels: BTreeMap<String, String>,
+    /// Taints to add.
+    pub add_taints: Vec<Taint>,
+    /// Keys of taints to remove.
+    pub remove_taints: Vec<String>,
+}
+
+impl Step {
+    /// In words, for progress and logs.
+    pub fn title(&self) -> String {
+        match self {
+            Self::CleanKubeadm => "take back an unfinished kubeadm run".to_owned(),
+            Self::PutFile(file) => format!("write {}", file.path),
+            Self::PutBundleFile(file) => format!("copy {}", file.install),
+            Self::Link(file) => format!("link {} more names of {}", file.links.len(), file.install),
+            Self::PutLbnode { .. } => format!("copy {}", lbnode::INSTALLED),
+            Self::RestartContainerd => "restart containerd".to_owned(),
+            Self::LoadSysctl => "switch forwarding on".to_owned(),
+            Self::ImportImages(images) => format!("import {} images", images.names.len()),
+            Self::ImportLbnode { .. } => format!("import image {}", lbnode::IMAGE),
+            Self::EnableKubelet => "enable kubelet".to_owned(),
+            Self::Init { .. } => "kubeadm init".to_owned(),
+            Self::UploadCerts => "upload certificates for joining nodes".to_owned(),
+            Self::Join { role, .. } => format!("kubeadm join as {role}"),
+            Self::StartRoutes => "set routes to the other nodes' pods".to_owned(),
+        }
+    }
+
+    /// Records in `facts` what is true after the step.
+    pub fn applied(&self, facts: &mut Facts) {
+        match self {
+            Self::CleanKubeadm => {
+                facts.kubeconfigs.clear();
+                facts.manifests.clear();
+                facts.pki = false;
+                facts.etcd_data = false;
+                facts.member = None;
+                facts.kubelet_unit.active = false;
+                // kubeadm reset empties the directory of static pods.
+                facts
+                    .files
+                    .retain(|path, _| !path.starts_with("/etc/kubernetes/manifests/"));
+            }
+            Self::PutFile(file) => {
+                facts.ledger = true;
+                if file.path == containerd::PATH {
+                    facts.containerd.config = ConfigOwner::Ours;
+                }
+                put(facts, &file.path, file.sha256(), file.mode);
+            }
+            Self::PutBundleFile(file) => {
+                facts.ledger = true;
+                put(facts, &file.install, file.sha256.clone(), &file.mode);
+            }
+            Self::Link(file) => {
+                if let Some(fact) = facts.files.get(&file.install).cloned() {
+                    for link in &file.links {
+                        facts.files.insert(link.clone(), fact.clone());
+                    }
+                }
+            }
+            Self::PutLbnode { sha256 } => put(facts, lbnode::INSTALLED, sha256.clone(), "755"),
+            Self::RestartContainerd => {
+                facts.containerd.active = true;
+                read(facts, &[containerd::PATH]);
+            }
+            Self::LoadSysctl => facts.ip_forward = true,
+            Self::ImportImages(images) => {
+                for name in &images.names {
+                    facts.images.insert(name.clone(), String::new());
+                }
+            }
+            Self::ImportLbnode { digest } => {
+                facts
+                    .images
+                    .insert(lbnode::IMAGE.to_owned(), digest.clone());
+            }
+            Self::EnableKubelet => {
+                facts.kubelet_unit.present = true;
+                facts.kubelet_unit.enabled = true;
+                read(facts, &[kubelet::UNIT, kubelet::DROP_IN]);
+            }
+            Self::Init { cluster } => join(facts, cluster, "control-plane"),
+            Self::Join { cluster, role } => join(facts, cluster, role),
+            Self::StartRoutes => read(facts, &[cni::ROUTES]),
+            Self::UploadCerts => {}
+        }
+    }
+}
+
+fn put(facts: &mut Facts, path: &str, sha256: String, mode: &str) {
+    let mode = mode.trim_start_matches('0').to_owned();
+    facts.files.insert(
+        path.to_owned(),
+        FileFact {
+            sha256,
+            mode,
+            inode: 0,
+        },
+    );
+}
+
+fn read(facts: &mut Facts, paths: &[&str]) {
+    for path in paths {
+        if let Some(fact) = facts.files.get(*path) {
+            facts.loaded.insert((*path).to_owned(), fact.sha256.clone());
+        }
+    }
+}
+
+fn join(facts: &mut Facts, cluster: &str, role: &str) {
+    facts.member = Some(Membership {
+        cluster: cluster.to_owned(),
+        role: role.to_owned(),
+    });
+    facts.kubelet_unit.active = true;
+}
+
+impl ApiStep {
+    /// In words, for progress and logs.
+    pub fn title(&self) -> String {
+        match self {
+            Self::RemoveEtcdMember { node_ip } => format!("remove the etcd member {node_ip}"),
+            Self::DeleteNode { node } => format!("remove the old object of node {node}"),
+            Self::Mark(mark) => format!("set labels and taints of node {}", mark.node),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! kubeadm's configuration (v1beta4).
+
+use serde_json::{Value, json};
+
+use super::yaml;
+use crate::core::desired::{API_SERVER_PORT, Desired, Machine};
+use crate::core::facts::Facts;
+
+/// Secrets of one run; kubeadm lets joining nodes in by them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinSecrets {
+    /// Bootstrap token, `[a-z0-9]{6}.[a-z0-9]{16}`.
+    pub token: String,
+    /// Key of the uploaded certificates, 32 bytes in hex.
+    pub certificate_key: String,
+}
+
+impl std::fmt::Debug for JoinSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JoinSecrets(…)")
+    }
+}
+
+impl JoinSecrets {
+    /// Public and secret part of the token.
+    pub fn token_parts(&self) -> (&str, &str) {
+        self.token.split_once('.').unwrap_or((&self.token, ""))
+    }
+}
+
+/// Where Kubernetes' own software comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Software {
+    /// `v1.36.3`.
+    pub version: String,
+    /// Registry of the images when they come from a bundle.
+    pub image_repository: Option<String>,
+}
+
+/// What holds for the whole cluster because of some machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowances {
+    /// A machine has cgroup v1.
+    pub cgroup_v1: bool,
+    /// A machine cannot write `nf_conntrack_max`.
+    pub conntrack_read_only: bool,
+}
+
+impl Allowances {
+    /// What the machines of a cluster need.
+    pub fn of<'a>(facts: impl IntoIterator<Item = &'a Facts>) -> Self {
+        facts.into_iter().fold(Self::default(), |all, facts| Self {
+            cgroup_v1: all.cgroup_v1 || facts.cgroup == 1,
+            conntrack_read_only: all.conntrack_read_only || !facts.conntrack_writable,
+        })
+    }
+}
+
+const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
+const API: &str = "kubeadm.k8s.io/v1beta4";
+/// The token is removed at the end of a run; this bounds its life when that end never comes.
+const TOKEN_TTL: &str = "2h0m0s";
+
+/// Configuration of `kubeadm init`: four documents.
+pub fn init(
+    desired: &Desired,
+    machine: &Machine,
+    facts: &Facts,
+    software: &Software,
+    allowances: Allowances,
+    secrets: &JoinSecrets,
+) -> String {
+    let first = json!({
+        "apiVersion": API,
+        "kind": "InitConfiguration",
+        "bootstrapTokens": [{
+            "token": secrets.token,
+            "ttl": TOKEN_TTL,
+            "groups": ["system:bootstrappers:kubeadm:default-node-token"],
+            "usages": ["signing", "authentication"],
+        }],
+        "certificateKey": secrets.certificate_key,
+        "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": API_SERVER_PORT},
+        "nodeRegistration": registration(desired, machine, facts),
+    });
+    documents(&[
+        first,
+        cluster(desired, software),
+        kubelet(allowances, software),
+        kube_proxy(allowances),
+    ])
+}
+
+/// Configuration of `kubeadm join`. `discovery` is the path of the discovery kubeconfig on the node.
+pub fn join(
+    desired: &Desired,
+    machine: &Machine,
+    facts: &Facts,
+    secrets: &JoinSecrets,
+    discovery: &str,
+) -> String {
+    let mut join = json!({
+        "apiVersion": API,
+        "kind": "JoinConfiguration",
+        "discovery": {
+            "file": {"kubeConfigPath": discovery},
+            "tlsBootstrapToken": secrets.token,
+        },
+        "nodeRegistration": registration(desired, machine, facts),
+    });
+    if machine.is_control_plane() {
+        join["controlPlane"] = json!({
+            "certificateKey": secrets.certificate_key,
+            "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": API_SERVER_PORT},
+        });
+    }
+    documents(&[join])
+}
+
+/// A kubeconfig that only says where the API is and which CA it has: joining nodes need not trust blindly.
+pub fn discovery(desired: &Desired, certificate_authority_data: &str) -> String {
+    documents(&[json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        // As in the ConfigMap `cluster-info`: a context would have to name a user.
+        "clusters": [{
+            "name": "",
+            "cluster": {
+                "server": desired.server_url(),
+                "certificate-authority-data": certificate_authority_data,
+            },
+        }],
+        "contexts": [],
+        "current-context": "",
+        "users": [],
+    })])
+}
+
+fn cluster(desired: &Desired, software: &Software) -> Value {
+    let mut sans: Vec<String> = desired.vips().map(|vip| vip.to_string()).collect();
+    for machine in desired.control_planes() {
+        sans.extend([machine.node_ip.to_string(), machine.address.to_string()]);
+    }
+    sans.extend(desired.extra_sans.iter().cloned());
+    let mut unique = Vec::with_capacity(sans.len());
+    for san in sans {
+        if !unique.contains(&san) {
+            unique.push(san);
+        }
+    }
+    let joined = |cidrs: &[ipnet::IpNet]| {
+        cidrs
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let mut cluster = json!({
+        "apiVersion": API,
+        "kind": "ClusterConfiguration",
+        "clusterName": desired.name,
+        "kubernetesVersion": software.version,
+        "controlPlaneEndpoint": desired.endpoint(),
+        "networking": {
+            "podSubnet": joined(&desired.pod_cidrs),
+            "serviceSubnet": joined(&desired.service_cidrs),
+        },
+        "apiServer": {"certSANs": unique},
+    });
+    if let Some(repository) = &software.image_repository {
+        cluster["imageRepository"] = json!(repository);
+    }
+    cluster
+}
+
+fn kubelet(allowances: Allowances, software: &Software) -> Value {
+    let mut kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": "systemd",
+    });
+    if allowances.cgroup_v1 {
+        // Kubernetes 1.35 and later refuse cgroup v1 otherwise.
+        kubelet["failCgroupV1"] = json!(false);
+    }
+    if software.image_repository.is_some() {
+        // Images of a bundle cannot be pulled again once they were collected.
+        kubelet["imageGCHighThresholdPercent"] = json!(100);
+    }
+    kubelet
+}
+
+fn kube_proxy(allowances: Allowances) -> Value {
+    let mut proxy = json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+    });
+    if allowances.conntrack_read_only {
+        proxy["conntrack"] = json!({"maxPerCore": 0});
+    }
+    proxy
+}
+
+fn registration(desired: &Desired, machine: &Machine, facts: &Facts) -> Value {
+    let mut registration = json!({
+        "name": facts.hostname,
+        "criSocket": CRI_SOCKET,
+        "imagePullPolicy": "IfNotPresent",
+        "kubeletExtraArgs": [{"name": "node-ip", "value": machine.node_ip}],
+    });
+    if !machine.is_control_plane() {
+        let taints: Vec<_> = machine
+            .taints
+            .iter()
+            .map(|taint| json!({"key": taint.key, "value": taint.value, "effect": taint.effect}))
+            .collect();
+        registration["taints"] = json!(taints);
+    } else if desired.control_planes_take_workloads() {
+        registration["taints"] = json!([]);
+    }
+    if facts.system_verification_impossible() {
+        registration["ignorePreflightErrors"] = json!(["SystemVerification"]);
+    }
+    registration
+}
+
+fn documents(values: &[Value]) -> String {
+    values.iter().map(yaml).collect::<Vec<_>>().join("---\n")
+}

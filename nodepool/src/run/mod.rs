@@ -1,0 +1,46 @@
+//! The drivers: connections, locks, steps, logs. What to do is decided in `crate::core`.
+
+mod cluster;
+mod etcd;
+mod executor;
+mod fleet;
+mod interrupt;
+mod lock;
+mod network;
+mod node_log;
+mod probe_vip;
+mod redact;
+mod secrets;
+
+pub use cluster::Cluster;
+pub use executor::{Failed, Work, run_stage};
+pub use fleet::{Fleet, MachineSession};
+pub use interrupt::Interrupt;
+pub use lock::{Locks, lock};
+pub use network::follow_joins;
+pub use node_log::{LogDirectory, NodeLog};
+pub use probe_vip::probe_vips;
+pub use redact::Redactor;
+pub use secrets::new_join_secrets;
+
+use crate::api::ApiConnector;
+use crate::remote::Connector;
+use crate::ui::Ui;
+
+/// The outside world as commands see it.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Way to machines.
+    pub connector: &'a dyn Connector,
+    /// Way to the cluster's API.
+    pub api: &'a dyn ApiConnector,
+    /// Way to people.
+    pub ui: Ui,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+    /// Logs of this run.
+    pub log: &'a LogDirectory,
+}
+
+/// Machines that are worked on at the same time.
+pub const CONCURRENCY: usize = 32;

@@ -1,0 +1,16 @@
+# Holds this machine for one lbctl: prints "ready", lasts until the input ends or stays silent for a minute.
+# $1: who asks, in words.
+set -u
+mkdir -p /run/lock /run/lbctl
+lock=/run/lock/lbctl.lock
+exec 9>>"$lock"
+if ! flock -n 9; then
+  cat "$lock"
+  exit 75
+fi
+printf '%s\n' "$1" >"$lock"
+# A step that an interrupted lbctl left behind ends first.
+flock /run/lock/lbctl-step.lock true
+echo ready
+while [ -n "$(timeout 60 head -c 1)" ]; do :; done
+: >"$lock"

@@ -1,0 +1,23 @@
+//! The texts themselves, one file each.
+
+pub(super) const CONTAINERD_RESTART: &str = concat!(
+    include_str!("loaded.sh"),
+    include_str!("containerd_restart.sh")
+);
+pub(super) const FACTS: &str = include_str!("facts.sh");
+pub(super) const HARD_LINK: &str = include_str!("hard_link.sh");
+pub(super) const HOLD_LOCK: &str = include_str!("hold_lock.sh");
+pub(super) const IMPORT_IMAGES: &str = include_str!("import_images.sh");
+pub(super) const KUBEADM_CLEAN: &str = include_str!("kubeadm_clean.sh");
+pub(super) const KUBEADM_INIT: &str = include_str!("kubeadm_init.sh");
+pub(super) const KUBEADM_JOIN: &str = include_str!("kubeadm_join.sh");
+pub(super) const KUBELET_ENABLE: &str =
+    concat!(include_str!("loaded.sh"), include_str!("kubelet_enable.sh"));
+pub(super) const LEFTOVERS: &str = include_str!("leftovers.sh");
+pub(super) const PROBE_VIP: &str = include_str!("probe_vip.sh");
+pub(super) const PUT_FILE: &str = include_str!("put_file.sh");
+pub(super) const RESET: &str = include_str!("reset.sh");
+pub(super) const SYSCTL: &str = include_str!("sysctl.sh");
+pub(super) const UNIT_START: &str =
+    concat!(include_str!("loaded.sh"), include_str!("unit_start.sh"));
+pub(super) const UPLOAD_CERTS: &str = include_str!("upload_certs.sh");

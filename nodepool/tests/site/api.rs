@@ -1,0 +1,138 @@
+//! The scripted cluster's API.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember};
+use nodepool::core::cluster_view::{ClusterView, NodeView};
+use nodepool::core::desired::Taint;
+use nodepool::core::step::Mark;
+use nodepool::manifest::kubeadm::JoinSecrets;
+
+use super::Site;
+
+#[derive(Debug, Clone)]
+pub(crate) struct FakeNode {
+    pub(crate) cidr: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) taints: Vec<Taint>,
+}
+
+impl FakeNode {
+    pub(crate) fn new(index: usize, _role: &str) -> Self {
+        Self {
+            cidr: format!("10.244.{index}.0/24"),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+        }
+    }
+}
+
+pub(crate) struct FakeApi {
+    pub(crate) site: Site,
+}
+
+impl ClusterApi for FakeApi {
+    fn view(&self) -> BoxFuture<'_, Result<ClusterView, ApiFailure>> {
+        async move {
+            let inner = self.site.inner();
+            let nodes = inner.nodes.iter().map(|(name, node)| {
+                let view = NodeView {
+                    ready: true,
+                    pod_cidrs: vec![node.cidr.parse().expect("a range")],
+                    labels: node.labels.clone(),
+                    taints: node.taints.clone(),
+                    ..NodeView::default()
+                };
+                (name.clone(), view)
+            });
+            Ok(ClusterView {
+                nodes: nodes.collect(),
+                etcd: BTreeSet::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.inner().nodes.remove(node);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn mark<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let mut inner = self.site.inner();
+            let node = inner
+                .nodes
+                .get_mut(&mark.node)
+                .expect("a node of the cluster");
+            node.labels.extend(mark.labels.clone());
+            node.taints
+                .retain(|taint| !mark.remove_taints.contains(&taint.key));
+            node.taints.extend(mark.add_taints.clone());
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn add_join_token<'a>(
+        &'a self,
+        secrets: &'a JoinSecrets,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.inner().token_secrets.push(secrets.token.clone());
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn remove_join_secrets<'a>(
+        &'a self,
+        _: &'a JoinSecrets,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.inner().token_secrets.clear();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn apply_manifest<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<bool, ApiFailure>> {
+        async move { Ok(false) }.boxed()
+    }
+}
+
+/// The members are the machines whose kubeadm went far enough.
+pub(crate) struct FakeEtcd {
+    pub(crate) site: Site,
+}
+
+impl EtcdApi for FakeEtcd {
+    fn members(&self) -> BoxFuture<'_, Result<Vec<EtcdMember>, ApiFailure>> {
+        async move {
+            let inner = self.site.inner();
+            let members = inner.etcd.iter().map(|address| EtcdMember {
+                id: address.to_string(),
+                peers: vec![*address],
+            });
+            Ok(members.collect())
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, member: &'a EtcdMember) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.inner().etcd.remove(&member.peers[0]);
+            Ok(())
+        }
+        .boxed()
+    }
+}

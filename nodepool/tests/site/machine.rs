@@ -1,0 +1,295 @@
+//! One scripted machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use nodepool::digest::sha256;
+use nodepool::remote::{Input, Output, Script};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Machine {
+    pub(crate) hostname: String,
+    pub(crate) address: Option<IpAddr>,
+    /// Path → mode and checksum.
+    pub(crate) files: BTreeMap<String, (String, String)>,
+    pub(crate) images: BTreeMap<String, String>,
+    pub(crate) ledger: bool,
+    pub(crate) ip_forward: bool,
+    pub(crate) kubelet_enabled: bool,
+    pub(crate) units: BTreeSet<String>,
+    /// Checksums of files as their services read them.
+    pub(crate) loaded: BTreeMap<String, String>,
+    /// Configuration that containerd runs with: checksum.
+    pub(crate) containerd_runs: Option<String>,
+    pub(crate) pki: bool,
+    pub(crate) member: Option<(String, String)>,
+    pub(crate) swap: bool,
+    pub(crate) arch: Option<&'static str>,
+    /// `address:port program pid`.
+    pub(crate) listeners: Vec<String>,
+}
+
+const CONTAINERD: &str = "/etc/containerd/config.toml";
+
+impl Machine {
+    pub(crate) fn bare(hostname: &str, address: IpAddr) -> Self {
+        Self {
+            hostname: hostname.to_owned(),
+            address: Some(address),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_member(&self) -> bool {
+        self.member.is_some()
+    }
+
+    pub(crate) fn role(&self) -> String {
+        self.member
+            .as_ref()
+            .map(|member| member.1.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn answer(&self, script: &Script) -> Output {
+        let stdout = match script.id {
+            "facts" => self.facts(),
+            "probe-vip" => "{\"address\":\"10.10.0.100\",\"answered\":false,\"interface\":\"eth0\",\"mac\":null}".to_owned(),
+            "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
+            "read-admin-conf" if self.is_member() => {
+                "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
+            }
+            other => return failed(&format!("not understood: {other}")),
+        };
+        Output {
+            status: 0,
+            stdout,
+            stderr: String::new(),
+        }
+    }
+
+    fn facts(&self) -> String {
+        let mut lines = vec![
+            format!("hostname={}", self.hostname),
+            format!("arch={}", self.arch.unwrap_or("x86_64")),
+            "now=1700000000".to_owned(),
+            "init=systemd".to_owned(),
+            "cgroup=2".to_owned(),
+            "capabilities=000001ffffffffff".to_owned(),
+            "kernel_config=readable".to_owned(),
+            "conntrack=writable".to_owned(),
+            "disk_free_kib=99999999".to_owned(),
+            "nameserver=10.0.0.1".to_owned(),
+            format!(
+                "address=eth0 {}/24",
+                self.address.expect("a machine has an address")
+            ),
+            "containerd=1.7.0".to_owned(),
+            "containerd_active=active".to_owned(),
+            format!("ip_forward={}", u8::from(self.ip_forward)),
+            format!(
+                "kubelet_enabled={}",
+                if self.kubelet_enabled { "enabled" } else { "" }
+            ),
+        ];
+        let owner = if self.files.contains_key(CONTAINERD) {
+            "ours"
+        } else {
+            "distribution"
+        };
+        lines.push(format!("containerd_config={owner}"));
+        for program in [
+            "flock",
+            "sha256sum",
+            "mktemp",
+            "ip",
+            "ss",
+            "systemctl",
+            "ctr",
+        ] {
+            lines.push(format!("program={program} /usr/bin/{program}"));
+        }
+        for plugin in ["loopback", "ptp", "host-local", "portmap"] {
+            lines.push(format!("cni_plugin=/opt/cni/bin {plugin}"));
+        }
+        lines.extend(
+            self.images
+                .iter()
+                .map(|(name, digest)| format!("image={name} {digest}")),
+        );
+        lines.extend(
+            self.listeners
+                .iter()
+                .map(|listener| format!("listen={listener}")),
+        );
+        if self.swap {
+            lines.push("swap=/dev/sda2".to_owned());
+        }
+        if self.ledger {
+            lines.push("ledger=present".to_owned());
+        }
+        if self.pki {
+            lines.push("pki=present".to_owned());
+        }
+        if let Some((cluster, role)) = &self.member {
+            lines.push(format!("member={cluster} {role}"));
+        }
+        for (path, (mode, sum)) in &self.files {
+            // Hard links share what their content shares.
+            let inode = sum
+                .bytes()
+                .take(8)
+                .fold(0u64, |n, byte| n * 256 + u64::from(byte))
+                >> 8;
+            lines.push(format!("file=sha256:{sum} {mode} {inode} {path}"));
+        }
+        lines.extend(
+            self.loaded
+                .iter()
+                .map(|(path, sum)| format!("loaded=sha256:{sum} {path}")),
+        );
+        lines.push("end=1\n".to_owned());
+        lines.join("\n")
+    }
+
+    /// Does what the script does; `half`: the power goes in the middle.
+    pub(crate) fn change(
+        &mut self,
+        script: &Script,
+        half: bool,
+        vip: IpAddr,
+        cluster: &str,
+    ) -> Output {
+        let args = &script.args;
+        let input = match &script.input {
+            Input::None => Vec::new(),
+            Input::Bytes(bytes) => bytes.clone(),
+            Input::File(path) => std::fs::read(path).expect("the file is there"),
+        };
+        match script.id {
+            "put-file" => {
+                assert_eq!(sha256(&input), args[2], "what is sent is what was promised");
+                self.ledger = true;
+                if !half {
+                    self.files.insert(
+                        args[0].clone(),
+                        (args[1].trim_start_matches('0').to_owned(), args[2].clone()),
+                    );
+                }
+            }
+            "hard-link" => {
+                let file = self
+                    .files
+                    .get(&args[0])
+                    .cloned()
+                    .expect("linked after it was copied");
+                let links = if half { &args[1..2] } else { &args[1..] };
+                for link in links {
+                    self.files.insert(link.clone(), file.clone());
+                }
+            }
+            "restart-containerd" if !half => {
+                self.containerd_runs = self.files.get(CONTAINERD).map(|(_, sum)| sum.clone());
+                self.read(&[CONTAINERD]);
+            }
+            "load-sysctl" => self.ip_forward |= !half,
+            "import-images" if !half => {
+                assert!(
+                    self.containerd_runs.is_some(),
+                    "containerd has its configuration first"
+                );
+                for name in args {
+                    let digest = if name.contains("lbnode") {
+                        "sha256:image"
+                    } else {
+                        "sha256:k"
+                    };
+                    self.images.insert(name.clone(), digest.to_owned());
+                }
+            }
+            "enable-kubelet" => {
+                self.kubelet_enabled = true;
+                if !half {
+                    let unit = "/etc/systemd/system/kubelet.service";
+                    self.read(&[unit, &format!("{unit}.d/10-kubeadm.conf")]);
+                }
+            }
+            "clean-kubeadm" => {
+                self.member = None;
+                self.files
+                    .retain(|path, _| !path.starts_with("/etc/kubernetes/manifests/"));
+                self.pki = half && self.pki;
+            }
+            "kubeadm-init" | "kubeadm-join" => {
+                return self.kubeadm(script, &input, half, vip, cluster);
+            }
+            "upload-certs" => {}
+            "start-unit" if !half => {
+                self.units.insert(args[0].clone());
+                self.read(&[&format!("/etc/systemd/system/{}", args[0])]);
+            }
+            _ if half => {}
+            other => return failed(&format!("not understood: {other}")),
+        }
+        Output {
+            status: 0,
+            stdout: format!("{} done", script.id),
+            stderr: String::new(),
+        }
+    }
+
+    fn read(&mut self, paths: &[&str]) {
+        for path in paths {
+            if let Some((_, sum)) = self.files.get(*path) {
+                self.loaded.insert((*path).to_owned(), sum.clone());
+            }
+        }
+    }
+
+    fn kubeadm(
+        &mut self,
+        script: &Script,
+        input: &[u8],
+        half: bool,
+        vip: IpAddr,
+        cluster: &str,
+    ) -> Output {
+        let text = String::from_utf8(input.to_vec()).expect("the configuration is text");
+        assert!(text.contains("kubeadm.k8s.io/v1beta4") && text.contains(&self.hostname));
+        assert!(
+            text.contains(&vip.to_string()),
+            "the virtual IP is the endpoint"
+        );
+        assert!(
+            self.files
+                .contains_key("/etc/kubernetes/manifests/lb-proxy.yaml")
+                || script.args.last().is_some_and(|role| role == "worker")
+        );
+        if self.pki {
+            return failed("error: file /etc/kubernetes/pki/ca.crt already exists");
+        }
+        self.pki = true;
+        if !half {
+            let role = if script.id == "kubeadm-init" {
+                "control-plane"
+            } else {
+                &script.args[3]
+            };
+            self.member = Some((cluster.to_owned(), role.to_owned()));
+        }
+        // A careless kubeadm: everything it was given is in its output.
+        Output {
+            status: 0,
+            stdout: format!("{text}\nkubeadm join {vip}:443 --token zyxwvu.0123456789abcdef"),
+            stderr: String::new(),
+        }
+    }
+}
+
+fn failed(words: &str) -> Output {
+    Output {
+        status: 1,
+        stdout: String::new(),
+        stderr: words.to_owned(),
+    }
+}

@@ -1,0 +1,310 @@
+//! A site of scripted machines: they understand the scripts of `lbctl` by name and keep what those would change.
+
+mod api;
+mod machine;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
+use nodepool::bundle::Bundle;
+use nodepool::commands::{Artefacts, Create, Outcome, create};
+use nodepool::core::desired::Desired;
+use nodepool::core::from_config;
+use nodepool::error::Failure;
+use nodepool::lbnode::Lbnode;
+use nodepool::oci::Archive;
+use nodepool::remote::{Connector, Held, Hold, Output, Remote, RemoteFailure, Script};
+use nodepool::run::{Interrupt, LogDirectory, World};
+use nodepool::script::LOCK_TAKEN;
+use nodepool::ui::Ui;
+use nodepool::workspace::Workspace;
+
+pub(crate) use machine::Machine;
+
+/// How a run is disturbed at one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection breaks before the command begins.
+    Before,
+    /// The command begins, and the machine loses power in the middle.
+    Half,
+    /// The command ends, and the connection breaks before anyone sees it.
+    After,
+    /// The command ends well, and the operator has pressed Ctrl-C meanwhile.
+    CtrlC,
+}
+
+/// Machines, their cluster, and what is to go wrong.
+#[derive(Clone)]
+pub(crate) struct Site {
+    inner: Arc<Mutex<Inner>>,
+    pub(crate) desired: Desired,
+    pub(crate) artefacts: Artefacts,
+    pub(crate) folder: Arc<tempfile::TempDir>,
+    interrupt: Arc<Mutex<Interrupt>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) machines: BTreeMap<IpAddr, Machine>,
+    /// Node objects: labels and taints.
+    pub(crate) nodes: BTreeMap<String, api::FakeNode>,
+    pub(crate) token_secrets: Vec<String>,
+    /// Addresses of etcd's members.
+    pub(crate) etcd: BTreeSet<IpAddr>,
+    /// Changing commands so far, as `address id first-argument`.
+    pub(crate) changes: Vec<String>,
+    pub(crate) fault: Option<(usize, Fault)>,
+    pub(crate) locked_by: Option<String>,
+}
+
+impl Site {
+    /// The machines of a cluster file, bare.
+    pub(crate) fn new(text: &str) -> Self {
+        let loaded = cluster_config::load(text, "cluster.yaml");
+        let cluster = loaded.cluster.expect("the file is valid");
+        let desired = from_config::desired(&cluster);
+        let machines = desired.machines.iter().enumerate();
+        let machines = machines.map(|(i, machine)| {
+            (
+                machine.address,
+                Machine::bare(&format!("m{i}"), machine.node_ip),
+            )
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let inner = Inner {
+            machines: machines.collect(),
+            nodes: BTreeMap::new(),
+            token_secrets: Vec::new(),
+            etcd: BTreeSet::new(),
+            changes: Vec::new(),
+            fault: None,
+            locked_by: None,
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            desired,
+            artefacts: artefacts(folder.path()),
+            folder: Arc::new(folder),
+            interrupt: Arc::new(Mutex::new(Interrupt::default())),
+        }
+    }
+
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no test thread has panicked")
+    }
+
+    pub(crate) fn log_folder(&self) -> std::path::PathBuf {
+        self.folder
+            .path()
+            .join("ws")
+            .join(&self.desired.name)
+            .join("log")
+    }
+
+    /// One `lbctl create cluster`.
+    pub(crate) async fn create(&self) -> Result<Outcome, Failure> {
+        let interrupt = Interrupt::default();
+        *self.interrupt.lock().expect("no test thread has panicked") = interrupt.clone();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "create cluster");
+        let ui = Ui {
+            quiet: true,
+            color: false,
+            animate: false,
+        };
+        let world = World {
+            connector: self,
+            api: self,
+            ui,
+            interrupt: &interrupt,
+            log: &log,
+        };
+        let input = Create {
+            desired: &self.desired,
+            artefacts: &self.artefacts,
+            workspace: &workspace,
+            replace_edited: false,
+        };
+        create(&world, input).await
+    }
+
+    /// Everything that lasts, for comparing ends.
+    pub(crate) fn state(&self) -> String {
+        let inner = self.inner();
+        let mut text = String::new();
+        for (address, machine) in &inner.machines {
+            text.push_str(&format!("{address} {machine:#?}\n"));
+        }
+        text.push_str(&format!("{:#?}\n{:?}", inner.nodes, inner.token_secrets));
+        text
+    }
+
+    fn run_on(&self, address: IpAddr, script: &Script) -> Result<Output, RemoteFailure> {
+        let mut inner = self.inner();
+        if !script.exclusive {
+            let machine = inner
+                .machines
+                .get_mut(&address)
+                .expect("a machine of the site");
+            return Ok(machine.answer(script));
+        }
+        let word = script.args.first().cloned().unwrap_or_default();
+        inner
+            .changes
+            .push(format!("{address} {} {word}", script.id));
+        let count = inner.changes.len();
+        let fault = inner
+            .fault
+            .filter(|(at, _)| *at == count)
+            .map(|(_, fault)| fault);
+        if fault == Some(Fault::Before) {
+            return Err(RemoteFailure::Lost);
+        }
+        let control_plane = self
+            .desired
+            .machine(address)
+            .is_some_and(|machine| machine.is_control_plane());
+        if control_plane && script.id == "kubeadm-join" {
+            // etcd takes the member in, also when the machine dies right after; it takes nobody in twice.
+            assert!(
+                inner.etcd.insert(address),
+                "{address} is a member of etcd already"
+            );
+        }
+        if script.id == "kubeadm-init" {
+            inner.etcd = BTreeSet::from([address]);
+        }
+        let vip = self.desired.vip;
+        let name = self.desired.name.clone();
+        let machine = inner
+            .machines
+            .get_mut(&address)
+            .expect("a machine of the site");
+        let output = machine.change(script, fault == Some(Fault::Half), vip, &name);
+        if machine.is_member() {
+            let (hostname, role) = (machine.hostname.clone(), machine.role());
+            let index = inner.nodes.len();
+            inner
+                .nodes
+                .entry(hostname)
+                .or_insert_with(|| api::FakeNode::new(index, &role));
+        }
+        match fault {
+            Some(Fault::After | Fault::Half) => Err(RemoteFailure::Lost),
+            Some(Fault::CtrlC) => {
+                self.interrupt
+                    .lock()
+                    .expect("no test thread has panicked")
+                    .ask();
+                Ok(output)
+            }
+            _ => Ok(output),
+        }
+    }
+}
+
+struct Line {
+    site: Site,
+    address: IpAddr,
+}
+
+impl Remote for Line {
+    fn run<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Output, RemoteFailure>> {
+        async move { self.site.run_on(self.address, script) }.boxed()
+    }
+
+    fn hold<'a>(&'a self, _: &'a Script) -> BoxFuture<'a, Result<Hold, RemoteFailure>> {
+        async move {
+            if let Some(holder) = self.site.inner().locked_by.clone() {
+                return Ok(Hold::Ended(Output {
+                    status: LOCK_TAKEN,
+                    stdout: holder,
+                    stderr: String::new(),
+                }));
+            }
+            Ok(Hold::Held(Held::new(tokio::sync::oneshot::channel().0)))
+        }
+        .boxed()
+    }
+
+    fn forward(&self, port: u16) -> BoxFuture<'_, Result<SocketAddr, RemoteFailure>> {
+        async move { Ok(SocketAddr::from(([127, 0, 0, 1], port))) }.boxed()
+    }
+}
+
+impl Connector for Site {
+    fn connect<'a>(
+        &'a self,
+        address: IpAddr,
+    ) -> BoxFuture<'a, Result<Box<dyn Remote>, RemoteFailure>> {
+        async move {
+            if !self.inner().machines.contains_key(&address) {
+                return Err(RemoteFailure::Unreachable("No route to host".to_owned()));
+            }
+            Ok(Box::new(Line {
+                site: self.clone(),
+                address,
+            }) as Box<dyn Remote>)
+        }
+        .boxed()
+    }
+}
+
+impl ApiConnector for Site {
+    fn connect<'a>(
+        &'a self,
+        _kubeconfig: &'a str,
+        _server: Option<&'a str>,
+        _patience: std::time::Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn ClusterApi>, ApiFailure>> {
+        async move { Ok(Box::new(api::FakeApi { site: self.clone() }) as Box<dyn ClusterApi>) }
+            .boxed()
+    }
+
+    fn etcd<'a>(
+        &'a self,
+        _credentials: &'a str,
+        _address: SocketAddr,
+    ) -> BoxFuture<'a, Result<Box<dyn EtcdApi>, ApiFailure>> {
+        async move { Ok(Box::new(api::FakeEtcd { site: self.clone() }) as Box<dyn EtcdApi>) }
+            .boxed()
+    }
+}
+
+fn artefacts(folder: &Path) -> Artefacts {
+    let directory = folder.join("bundle");
+    std::fs::create_dir_all(directory.join("images")).expect("a folder");
+    std::fs::write(directory.join("kube"), b"kube").expect("a file");
+    std::fs::write(directory.join("images/k.tar"), b"images").expect("a file");
+    let (kube, images) = (
+        nodepool::digest::sha256(b"kube"),
+        nodepool::digest::sha256(b"images"),
+    );
+    let list = format!(
+        "apiVersion: bundledlb.io/v1\nkind: Bundle\narchitecture: amd64\nkubernetesVersion: v1.36.3\n\
+         imageRepository: lab.invalid\npauseImage: lab.invalid/pause:3.10.2\nfiles:\n\
+         - {{path: kube, sha256: {kube}, mode: \"0755\", install: /usr/local/bin/kube, links: [/usr/local/bin/kubeadm, /usr/local/bin/kubelet]}}\n\
+         images:\n- {{path: images/k.tar, sha256: {images}, names: [lab.invalid/pause:3.10.2]}}\n"
+    );
+    std::fs::write(directory.join("bundle.yaml"), list).expect("a file");
+    let path = folder.join("lbnode");
+    std::fs::write(&path, b"lbnode").expect("a file");
+    Artefacts {
+        bundle: Some(Bundle::load(&directory).expect("a bundle")),
+        lbnode: Lbnode {
+            path,
+            architecture: "amd64".to_owned(),
+            sha256: nodepool::digest::sha256(b"lbnode"),
+            image: Archive {
+                bytes: b"archive".to_vec(),
+                digest: "sha256:image".to_owned(),
+            },
+        },
+        cni: None,
+    }
+}

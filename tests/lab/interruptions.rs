@@ -1,0 +1,147 @@
+//! `lbctl create cluster` is stopped in the middle, gently and not, and run again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab_tests::cluster::Cluster;
+use lab_tests::{Lab, Machine, patience};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::runner::{Context, Scenario};
+use crate::shared::{example, programs};
+
+/// On machines that nothing is installed on at first.
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "an_interrupted_create_is_finished_by_the_next",
+    run: an_interrupted_create_is_finished_by_the_next,
+}];
+
+/// Steps as the logs name them, in the order in which they come.
+const STEPS: [&str; 8] = [
+    "copy /usr/local/bin/kube",
+    "write /etc/kubernetes/manifests/lb-proxy.yaml",
+    "import 7 images",
+    "kubeadm init",
+    "upload certificates",
+    "kubeadm join",
+    "set routes",
+    "set labels",
+];
+
+fn an_interrupted_create_is_finished_by_the_next(context: &Context) -> Result<()> {
+    let lab = context.bare()?;
+    // In one go through creation a step is interrupted after the other, gently and not in turns.
+    let rounds: &[&[(&str, Signal)]] = &[&[
+        (STEPS[2], Signal::SIGINT),
+        (STEPS[3], Signal::SIGKILL),
+        (STEPS[5], Signal::SIGKILL),
+    ]];
+    run_rounds(lab, rounds)?;
+    if context.full {
+        for signal in [Signal::SIGINT, Signal::SIGKILL] {
+            for step in STEPS {
+                run_rounds(lab, &[&[(step, signal)]])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_rounds(lab: &'static Lab, rounds: &[&[(&str, Signal)]]) -> Result<()> {
+    for interruptions in rounds {
+        for machine in Machine::CONTROL_PLANE {
+            lab.discard(machine)?;
+        }
+        lab.up(&Machine::CONTROL_PLANE)?;
+        let workspace = lab.state_directory().join("operator");
+        let _ = fs::remove_dir_all(workspace);
+        let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
+        let mut seen = Vec::new();
+        for (step, signal) in *interruptions {
+            interrupt(&cluster, step, *signal)
+                .with_context(|| format!("{signal} at the step `{step}`"))?;
+            seen.push(our_files(lab)?);
+        }
+        cluster
+            .create()
+            .with_context(|| format!("after {interruptions:?}"))?;
+        cluster.settle()?;
+        let whole = our_files(lab)?;
+        for files in seen {
+            no_half_files(&files, &whole)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs create until its logs speak of the step, and then sends the signal.
+fn interrupt(cluster: &Cluster<'_>, step: &str, signal: Signal) -> Result<()> {
+    let times_before = cluster.logs()?.matches(step).count();
+    let mut create = cluster.create_command();
+    create.arg("--no-progress");
+    let said = cluster.lab.state_directory().join("interrupted.log");
+    let output = File::create(&said)?;
+    let mut child = create.stdout(output.try_clone()?).stderr(output).spawn()?;
+    let reached = patience::until(
+        &format!("create reaches the step `{step}`"),
+        Duration::from_secs(300),
+        Duration::from_millis(5),
+        || {
+            let times = cluster.logs()?.matches(step).count();
+            ensure!(
+                times > times_before || child.try_wait()?.is_none(),
+                "create ended before the step `{step}`: {}",
+                fs::read_to_string(&said).unwrap_or_default()
+            );
+            Ok((times > times_before).then_some(()))
+        },
+    );
+    let ended = end(&mut child, signal);
+    reached?;
+    ended
+}
+
+/// Sends the signal and waits; a program that was only asked must still end with a failure.
+fn end(child: &mut Child, signal: Signal) -> Result<()> {
+    if child.try_wait()?.is_none() {
+        kill(Pid::from_raw(child.id().try_into()?), signal)?;
+    }
+    let status = child.wait()?;
+    ensure!(
+        !status.success(),
+        "create was not interrupted: it had finished"
+    );
+    Ok(())
+}
+
+/// The checksums of the files that lbctl writes, by machine and path.
+fn our_files(lab: &Lab) -> Result<BTreeMap<String, String>> {
+    const LOOK: &str = "find /etc/lbnode /etc/kubernetes/manifests/lb-* /etc/systemd/system \
+        /etc/cni/net.d /etc/sysctl.d /usr/local/bin -type f -exec sha256sum {} + 2>/dev/null || true";
+    let mut files = BTreeMap::new();
+    for machine in Machine::CONTROL_PLANE {
+        for line in lab.ssh_ok(machine, LOOK)?.lines() {
+            if let Some((sum, path)) = line.split_once("  ") {
+                files.insert(format!("{machine}:{path}"), sum.to_owned());
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// A file under its final name is always whole: what it is in the end.
+fn no_half_files(
+    interrupted: &BTreeMap<String, String>,
+    whole: &BTreeMap<String, String>,
+) -> Result<()> {
+    for (path, sum) in interrupted {
+        if let Some(end) = whole.get(path) {
+            ensure!(sum == end, "{path} was not whole after the interruption");
+        }
+    }
+    Ok(())
+}

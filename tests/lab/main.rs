@@ -1,0 +1,42 @@
+//! Tests on machines of the lab; each scenario is a line in the output.
+//!
+//! `cargo test -p lab-tests --test lab -- [--list] [--full] [--keep] [FILTER…]`
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program reports there"
+)]
+
+mod cluster;
+mod interruptions;
+mod kubelet;
+mod machines;
+mod refusals;
+mod runner;
+mod secrets;
+mod shared;
+
+use std::process::ExitCode;
+
+use runner::{Options, Scenario};
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    let scenarios: Vec<Scenario> = [
+        machines::SCENARIOS,
+        kubelet::SCENARIOS,
+        cluster::SCENARIOS,
+        secrets::SCENARIOS,
+        refusals::SCENARIOS,
+        interruptions::SCENARIOS,
+    ]
+    .concat();
+    runner::run(&scenarios, &options)
+}

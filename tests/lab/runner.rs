@@ -1,0 +1,229 @@
+//! Runs scenarios one after the other and says how each went.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use lab_tests::Lab;
+use serde::Serialize;
+
+use crate::shared::Fixture;
+
+/// The prefix of the labs that tests use, so that one brought up by hand never disturbs them.
+pub(crate) const PREFIX: &str = "test";
+
+/// The prefix of a second lab beside it.
+pub(crate) const SECOND_PREFIX: &str = "testb";
+
+/// One thing that must hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    /// A sentence in underscores.
+    pub(crate) name: &'static str,
+    /// Fails by an error or a panic; skips by a [`Skip`] error.
+    pub(crate) run: fn(&Context) -> Result<()>,
+}
+
+/// What every scenario has at hand.
+pub(crate) struct Context {
+    /// The lab that scenarios share.
+    pub(crate) lab: &'static Lab,
+    /// The cluster that scenarios share, or why there is none.
+    pub(crate) fixture: OnceCell<Result<Fixture, String>>,
+    /// A second lab, with three machines that nothing is installed on.
+    pub(crate) bare: OnceCell<Result<&'static Lab, String>>,
+    /// Whether to take the time for repetitions.
+    pub(crate) full: bool,
+}
+
+/// The reason why a scenario cannot be tried here.
+#[derive(Debug)]
+pub(crate) struct Skip(pub(crate) String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// What the command line asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    list: bool,
+    full: bool,
+    keep: bool,
+    filters: Vec<String>,
+}
+
+impl Options {
+    /// Reads the arguments; those that cargo hands to every test program are accepted.
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--list" => options.list = true,
+                "--full" => options.full = true,
+                "--keep" => options.keep = true,
+                "--nocapture" | "--test-threads=1" | "--quiet" | "-q" => {}
+                unknown if unknown.starts_with('-') => {
+                    bail!("there is no option `{unknown}`; known are --list, --full and --keep")
+                }
+                filter => options.filters.push(filter.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter))
+    }
+}
+
+/// How the whole run went, for programs.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    passed: usize,
+    failed: usize,
+    failures: Vec<Remark>,
+    skipped: Vec<Remark>,
+}
+
+#[derive(Debug, Serialize)]
+struct Remark {
+    name: String,
+    reason: String,
+}
+
+/// Runs those of the scenarios that the options ask for.
+pub(crate) fn run(scenarios: &[Scenario], options: &Options) -> ExitCode {
+    let wanted: Vec<&Scenario> = scenarios
+        .iter()
+        .filter(|scenario| options.wants(scenario.name))
+        .collect();
+    if options.list {
+        for scenario in wanted {
+            println!("{}: test", scenario.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut summary = Summary::default();
+    match prepare(options) {
+        Ok(context) => {
+            for scenario in wanted {
+                run_one(scenario, &context, &mut summary);
+            }
+            if options.keep {
+                println!("the labs `{PREFIX}` and `{SECOND_PREFIX}` stay as they are");
+                return conclude(&summary);
+            }
+            let second = context.bare.get().and_then(|lab| lab.as_ref().ok());
+            let downs = second.into_iter().chain([&context.lab]);
+            if let Err(error) = downs.copied().try_for_each(Lab::down) {
+                summary.fail("the_lab_goes_down_at_the_end", &format!("{error:#}"));
+            }
+        }
+        Err(reason) => {
+            let reason = format!("{reason:#}");
+            println!("no lab on this host: {reason}");
+            for scenario in wanted {
+                println!("test {} ... skipped", scenario.name);
+                summary.skip(scenario.name, &reason);
+            }
+        }
+    }
+    conclude(&summary)
+}
+
+fn prepare(options: &Options) -> Result<Context> {
+    // It lives as long as the program.
+    let lab: &Lab = Box::leak(Box::new(Lab::open(PREFIX)?));
+    lab.down()?;
+    Ok(Context {
+        lab,
+        fixture: OnceCell::new(),
+        bare: OnceCell::new(),
+        full: options.full,
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "says how long a scenario took")]
+fn run_one(scenario: &Scenario, context: &Context, summary: &mut Summary) {
+    let begin = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(context)));
+    let seconds = begin.elapsed().as_secs_f32();
+    let outcome = outcome.unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow::anyhow!("{}", said.unwrap_or("it panicked")))
+    });
+    match outcome {
+        Ok(()) => {
+            println!("test {} ... ok ({seconds:.1} s)", scenario.name);
+            summary.passed += 1;
+        }
+        Err(error) => match error.downcast_ref::<Skip>() {
+            Some(Skip(reason)) => {
+                println!("test {} ... skipped: {reason}", scenario.name);
+                summary.skip(scenario.name, reason);
+            }
+            None => {
+                let reason = format!("{error:#}");
+                println!(
+                    "test {} ... FAILED ({seconds:.1} s): {reason}",
+                    scenario.name
+                );
+                summary.fail(scenario.name, &reason);
+            }
+        },
+    }
+}
+
+fn conclude(summary: &Summary) -> ExitCode {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab-test.json");
+    let written = serde_json::to_string_pretty(summary)
+        .map_err(anyhow::Error::from)
+        .and_then(|text| Ok(fs::write(&file, text + "\n")?));
+    if let Err(error) = &written {
+        eprintln!("cannot write {}: {error:#}", file.display());
+    }
+    println!(
+        "{} passed, {} failed, {} skipped",
+        summary.passed,
+        summary.failed,
+        summary.skipped.len()
+    );
+    if summary.failed == 0 && written.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl Summary {
+    fn fail(&mut self, name: &str, reason: &str) {
+        self.failed += 1;
+        self.failures.push(Remark::new(name, reason));
+    }
+
+    fn skip(&mut self, name: &str, reason: &str) {
+        self.skipped.push(Remark::new(name, reason));
+    }
+}
+
+impl Remark {
+    fn new(name: &str, reason: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+}

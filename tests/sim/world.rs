@@ -1,0 +1,439 @@
+//! The segment, true time, and the order of everything.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use l2::wire::MacAddr;
+use vrrp::proto::packet::{MAX_LEN, Outgoing};
+use vrrp::proto::{AdvertInterval, ChecksumSeen, Input, State, Version, Vrid};
+
+use crate::checks::Checks;
+use crate::faults::{Fault, plan};
+use crate::node::{
+    Common, Effect, FOREIGN_VIP, Flaw, LIFETIME, Node, Packet, VIP, VRID, everybody,
+};
+use crate::random::Random;
+
+/// How a history went.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) steps: u64,
+    pub(crate) takeovers: u64,
+}
+
+/// Everything in one history.
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Node>,
+    /// `hears[from][to]`.
+    pub(crate) hears: Vec<Vec<bool>>,
+    /// Side of each node, and of the client.
+    pub(crate) sides: Vec<u8>,
+    pub(crate) client_side: u8,
+    /// Which node the client's neighbour entry points to.
+    pub(crate) client: Option<usize>,
+    pub(crate) lossy: bool,
+    pub(crate) common: Common,
+    random: Random,
+    checks: Checks,
+    time: u64,
+    order: u64,
+    coming: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    letters: Vec<Option<Event>>,
+    free: Vec<usize>,
+    foreign: bool,
+    loss: u64,
+    duplicates: u64,
+    delay: u64,
+    takeovers: u64,
+    trace: bool,
+    was_lossy: bool,
+    refreshed: bool,
+}
+
+#[derive(Debug)]
+enum Event {
+    Deliver { to: usize, packet: Packet },
+    Announcement { from: usize },
+    Claim { from: usize, to: usize },
+    Owned { node: usize },
+    Fault(Fault),
+    Foreign,
+}
+
+const MILLI: u64 = 1_000_000;
+const NODES: usize = 5;
+/// The longest time between two refreshes.
+const REFRESH: u64 = 61_000 * MILLI;
+
+impl World {
+    pub(crate) fn new(seed: u64, flaw: Option<Flaw>, trace: bool) -> Self {
+        let mut random = Random::new(seed);
+        let centis = [1, 2, 10, 10, 10, 100][random.pick(6)];
+        let interval = AdvertInterval::try_from(centis).expect("in range");
+        let foreign = random.happens(300);
+        let common = Common {
+            interval,
+            multicast: foreign || random.happens(500),
+            preempt: random.happens(300),
+            nodes: NODES,
+            flaw,
+        };
+        let priorities = [240, 192, 144, 96, 48];
+        let nodes = (0..NODES)
+            .map(|index| {
+                let drift = i64::try_from(random.below(4000)).unwrap_or(0) - 2000;
+                let offset = 1_000_000_000 + random.below(1 << 40);
+                Node::new(index, priorities[index], common, drift, offset)
+            })
+            .collect();
+        let length = interval.duration().as_nanos();
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        let lossy = random.happens(500);
+        let mut world = Self {
+            nodes,
+            hears: vec![vec![true; NODES]; NODES],
+            sides: vec![0; NODES],
+            client_side: 0,
+            client: None,
+            lossy,
+            common,
+            checks: Checks::new(length),
+            time: 0,
+            order: 0,
+            coming: BinaryHeap::new(),
+            letters: Vec::new(),
+            free: Vec::new(),
+            foreign,
+            loss: if lossy { random.between(1, 200) } else { 0 },
+            duplicates: if lossy { random.below(100) } else { 0 },
+            // A fifth of what keeps two priorities apart.
+            delay: (length * 48 / 256 / 5).min(2 * MILLI),
+            takeovers: 0,
+            trace,
+            was_lossy: lossy,
+            refreshed: false,
+            random,
+        };
+        let bound = world.checks.bound();
+        let faults = plan(&mut world.random, NODES, length, bound);
+        for (at, fault) in faults {
+            world.post(at, Event::Fault(fault));
+        }
+        if foreign {
+            world.post(0, Event::Foreign);
+        }
+        world
+    }
+
+    /// Runs the history to its end.
+    pub(crate) fn run(mut self) -> Result<Report, String> {
+        let mut end = self
+            .coming
+            .iter()
+            .map(|Reverse((at, ..))| *at)
+            .max()
+            .unwrap_or(0)
+            + self.checks.bound()
+            + 3_000 * MILLI;
+        let mut steps = 0_u64;
+        loop {
+            steps += 1;
+            if steps > 3_000_000 {
+                return Err("it never comes to rest".to_owned());
+            }
+            let timer = self
+                .nodes
+                .iter()
+                .filter_map(|node| Some((node.due()?.max(self.time), node.index)))
+                .min();
+            let event = self.coming.peek().map(|Reverse((at, ..))| *at);
+            let next = timer
+                .map_or(u64::MAX, |(at, _)| at)
+                .min(event.unwrap_or(u64::MAX));
+            if next >= end {
+                if self.points_astray() && self.was_lossy && !self.refreshed {
+                    // Where frames were lost for long enough, the refresh is what puts it right.
+                    (end, self.refreshed) = (next + REFRESH, true);
+                    continue;
+                }
+                break;
+            }
+            let mut checks = self.checks;
+            checks.before(next, &self).map_err(|why| self.blame(&why))?;
+            self.checks = checks;
+            self.time = next;
+            self.expire();
+            match event {
+                Some(at) if at <= next => self.next_event(),
+                _ => {
+                    if let Some((_, index)) = timer {
+                        let effects = self.nodes[index].tick(self.time);
+                        self.carry_out(index, effects);
+                    }
+                }
+            }
+        }
+        self.checks
+            .at_the_end(&self)
+            .map_err(|why| self.blame(&why))?;
+        Ok(Report {
+            steps,
+            takeovers: self.takeovers,
+        })
+    }
+
+    /// Whether the client's neighbour entry is wrong.
+    pub(crate) fn points_astray(&self) -> bool {
+        let active = self.nodes.iter().position(Node::is_active);
+        self.client.is_some() && self.client != active
+    }
+
+    fn blame(&self, why: &str) -> String {
+        let interval = self.common.interval.duration().as_millis();
+        format!(
+            "at {:.4} s, adverts each {interval} ms: {why}",
+            self.time as f64 / 1e9
+        )
+    }
+
+    fn post(&mut self, at: u64, event: Event) {
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.letters[slot] = Some(event);
+                slot
+            }
+            None => {
+                self.letters.push(Some(event));
+                self.letters.len() - 1
+            }
+        };
+        self.order += 1;
+        self.coming.push(Reverse((at, self.order, slot)));
+    }
+
+    fn next_event(&mut self) {
+        let Some(Reverse((_, _, slot))) = self.coming.pop() else {
+            return;
+        };
+        self.free.push(slot);
+        match self.letters[slot].take() {
+            Some(Event::Deliver { to, packet }) => {
+                let effects = self.nodes[to].receive(self.time, packet);
+                self.carry_out(to, effects);
+            }
+            Some(Event::Announcement { from }) => self.client = Some(from),
+            Some(Event::Claim { from, to }) => {
+                let last = u8::try_from(from).unwrap_or(255);
+                let mac = MacAddr::new([2, 0, 0, 0, 0, last]);
+                let effects = self.nodes[to].input(self.time, Input::Claimed { address: VIP, mac });
+                self.carry_out(to, effects);
+            }
+            Some(Event::Owned { node }) if self.nodes[node].is_active() => {
+                self.nodes[node].owned_until = Some(self.time + LIFETIME);
+                let effects = self.nodes[node].input(self.time, Input::Owned);
+                self.carry_out(node, effects);
+            }
+            Some(Event::Fault(fault)) => self.suffer(fault),
+            Some(Event::Foreign) => self.foreign_advert(),
+            Some(Event::Owned { .. }) | None => {}
+        }
+    }
+
+    /// Lifetimes run out in the kernel, whatever became of the process.
+    fn expire(&mut self) {
+        for index in 0..self.nodes.len() {
+            if self.nodes[index]
+                .owned_until
+                .is_some_and(|until| until <= self.time)
+            {
+                self.nodes[index].owned_until = None;
+                if self.nodes[index].is_active() && !self.nodes[index].paused {
+                    let effects = self.nodes[index].input(self.time, Input::AddressLost);
+                    self.carry_out(index, effects);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Sent { to, packet } => {
+                    for receiver in to {
+                        self.send(index, receiver, &packet);
+                    }
+                }
+                Effect::Announced => {
+                    self.announce(index);
+                }
+                Effect::Own => {
+                    let at = self.time + self.random.between(1, MILLI);
+                    self.post(at, Event::Owned { node: index });
+                }
+                Effect::Changed { from, to, why } => {
+                    if self.trace {
+                        let at = self.time as f64 / 1e9;
+                        println!("{at:10.4} node {index}: {from} -> {to}: {why}");
+                    }
+                    if to == State::Active {
+                        self.takeovers += 1;
+                        self.checks.takeover(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A gratuitous ARP reaches the client and the other nodes. A node that is deaf to adverts is so
+    /// because somebody filters their protocol: it hears ARP.
+    fn announce(&mut self, from: usize) {
+        if !self.nodes[from].link {
+            return;
+        }
+        if self.sides[from] == self.client_side && !self.random.happens(self.loss) {
+            let at = self.time + self.random.between(1, self.delay.max(2));
+            self.post(at, Event::Announcement { from });
+        }
+        for to in 0..self.nodes.len() {
+            let reaches = to != from && self.nodes[to].link && self.sides[from] == self.sides[to];
+            if reaches && !self.random.happens(self.loss) {
+                let at = self.time + self.random.between(1, self.delay.max(2));
+                self.post(at, Event::Claim { from, to });
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, packet: &Packet) {
+        let reaches = from != to
+            && self.hears[from][to]
+            && self.sides[from] == self.sides[to]
+            && self.nodes[from].link
+            && self.nodes[to].link;
+        if !reaches || self.random.happens(self.loss) {
+            return;
+        }
+        let copies = if self.random.happens(self.duplicates) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let at = self.time + self.random.between(1, self.delay.max(2));
+            self.post(
+                at,
+                Event::Deliver {
+                    to,
+                    packet: packet.clone(),
+                },
+            );
+        }
+    }
+
+    /// A router of another cluster with our VRID and a higher priority.
+    fn foreign_advert(&mut self) {
+        let source = "10.0.0.250".parse().expect("an address");
+        let outgoing = Outgoing {
+            version: Version::V3,
+            vrid: Vrid::try_from(VRID).expect("not zero"),
+            priority: 254,
+            interval: self.common.interval,
+            addresses: &[FOREIGN_VIP],
+            password: None,
+            checksum: ChecksumSeen::Rfc,
+            source,
+            destination: everybody(),
+        };
+        let bytes = outgoing.emit(&mut [0; MAX_LEN]).to_vec();
+        for to in 0..self.nodes.len() {
+            let packet = Packet {
+                source,
+                destination: everybody(),
+                bytes: bytes.clone(),
+            };
+            if self.nodes[to].link {
+                self.post(self.time + 1, Event::Deliver { to, packet });
+            }
+        }
+        if self.foreign {
+            let next = self.time + self.checks.interval();
+            // As long as anything else is to come.
+            if self.coming.iter().any(|Reverse((at, ..))| *at > next) || self.time < next {
+                self.post(next, Event::Foreign);
+            }
+        }
+    }
+
+    fn suffer(&mut self, fault: Fault) {
+        if self.trace {
+            println!("{:10.4} {fault:?}", self.time as f64 / 1e9);
+        }
+        let mut checks = self.checks;
+        checks.fault(self.time, &fault, self);
+        self.checks = checks;
+        let time = self.time;
+        let (node, effects) = match fault {
+            Fault::Crash { node, supervised } => {
+                self.nodes[node].crash(supervised);
+                return;
+            }
+            Fault::Start { node } => {
+                if self.nodes[node].group.is_some() {
+                    return;
+                }
+                self.nodes[node].paused = false;
+                (node, self.nodes[node].start(time))
+            }
+            Fault::Stop { node } => (node, self.nodes[node].input(time, Input::Stop)),
+            Fault::Pause { node } => {
+                self.nodes[node].paused = true;
+                return;
+            }
+            Fault::Resume { node, lost } => {
+                if !self.nodes[node].paused {
+                    return;
+                }
+                (node, self.nodes[node].resume(time, lost))
+            }
+            Fault::Health { node, healthy } => {
+                if self.nodes[node].healthy == healthy {
+                    return;
+                }
+                (node, self.nodes[node].set_health(time, healthy))
+            }
+            Fault::Link { node, up } => {
+                if self.nodes[node].link == up {
+                    return;
+                }
+                (node, self.nodes[node].set_link(time, up))
+            }
+            Fault::Partition { sides, client } => {
+                (self.sides, self.client_side) = (sides, client);
+                return;
+            }
+            Fault::Deaf { from, to } => {
+                self.hears[from][to] = false;
+                return;
+            }
+            Fault::Heal => {
+                let served = self
+                    .nodes
+                    .iter()
+                    .any(|node| node.is_active() && self.sides[node.index] == self.client_side);
+                if !served {
+                    // Nobody answered it all the while: its kernel has given the entry up and asks anew.
+                    self.client = None;
+                }
+                self.hears = vec![vec![true; NODES]; NODES];
+                self.sides = vec![0; NODES];
+                self.client_side = 0;
+                return;
+            }
+            Fault::Calm => {
+                (self.loss, self.duplicates, self.lossy) = (0, 0, false);
+                self.hears = vec![vec![true; NODES]; NODES];
+                return;
+            }
+        };
+        self.carry_out(node, effects);
+    }
+}

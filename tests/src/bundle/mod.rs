@@ -1,0 +1,211 @@
+//! Kubernetes for the machines: compiled from its Go modules into a directory of programs and
+//! image archives with a `bundle.yaml` that says what goes where.
+
+mod archive;
+mod programs;
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use crate::{base, cache};
+use archive::{Archive, Entry, Hashing, Layer};
+
+/// The Kubernetes release that is built.
+pub const KUBERNETES_VERSION: &str = "v1.36.3";
+
+/// Images of the lab are named after a registry that cannot exist: nothing is ever pulled.
+const REPOSITORY: &str = "lab.invalid";
+
+/// The archive with images that only tests use (agnhost), below the bundle directory.
+const TEST_IMAGES: &str = "test/images.tar";
+
+/// Changes whenever bundles of unchanged sources would be put together differently.
+const LAYOUT: &str = "1";
+
+/// The bundle directory: `LAB_KUBERNETES_BUNDLE`, or built and kept in the cache.
+pub fn directory() -> Result<PathBuf> {
+    if let Some(given) = env::var_os("LAB_KUBERNETES_BUNDLE") {
+        let given = PathBuf::from(given);
+        ensure!(
+            given.join("bundle.yaml").is_file(),
+            "LAB_KUBERNETES_BUNDLE={}: there is no bundle.yaml in it",
+            given.display()
+        );
+        return Ok(given);
+    }
+    let tree = base::directory()?;
+    let sources = programs::sources()?;
+    let tree_name = tree.file_name().unwrap_or_default().as_encoded_bytes();
+    let mut ingredients = vec![LAYOUT.as_bytes(), KUBERNETES_VERSION.as_bytes(), tree_name];
+    ingredients.extend(sources.iter().map(Vec::as_slice));
+    cache::directory("kubernetes", &ingredients, |bundle, log| {
+        let built = bundle.join("built");
+        programs::build(&built, log)?;
+        assemble(bundle, &built, &tree)?;
+        cache::remove_tree(&built)
+    })
+}
+
+/// The archive with the images that tests use beside Kubernetes' own.
+pub fn test_images() -> Result<PathBuf> {
+    let archive = directory()?.join(TEST_IMAGES);
+    ensure!(
+        archive.is_file(),
+        "there are no test images ({}) in the bundle",
+        archive.display()
+    );
+    Ok(archive)
+}
+
+/// `bundle.yaml`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    api_version: &'static str,
+    kind: &'static str,
+    architecture: &'static str,
+    kubernetes_version: &'static str,
+    image_repository: &'static str,
+    pause_image: String,
+    files: Vec<Program>,
+    images: Vec<ImageArchive>,
+}
+
+/// A file for the machines.
+#[derive(Serialize)]
+struct Program {
+    path: &'static str,
+    sha256: String,
+    mode: &'static str,
+    install: &'static str,
+    /// Further names of the same file (hard links).
+    links: Vec<&'static str>,
+}
+
+/// An archive for the machines' container runtime.
+#[derive(Serialize)]
+struct ImageArchive {
+    path: &'static str,
+    sha256: String,
+    names: Vec<String>,
+}
+
+/// Puts the built programs together as a bundle.
+fn assemble(bundle: &Path, built: &Path, tree: &Path) -> Result<()> {
+    for directory in ["bin", "images", "test"] {
+        fs::create_dir(bundle.join(directory))?;
+    }
+    fs::rename(built.join("kube"), bundle.join("bin/kube"))?;
+    let names = kubernetes_images(bundle, built, tree)?;
+    test_archive(bundle, built)?;
+    let manifest = Manifest {
+        api_version: "bundledlb.io/v1",
+        kind: "Bundle",
+        architecture: "amd64",
+        kubernetes_version: KUBERNETES_VERSION,
+        image_repository: REPOSITORY,
+        pause_image: image_name("pause:3.10.2"),
+        files: vec![Program {
+            path: "bin/kube",
+            sha256: sha256(&bundle.join("bin/kube"))?,
+            mode: "0755",
+            install: "/usr/local/bin/kube",
+            links: vec![
+                "/usr/local/bin/kubeadm",
+                "/usr/local/bin/kubelet",
+                "/usr/local/bin/kubectl",
+            ],
+        }],
+        images: vec![ImageArchive {
+            path: "images/kubernetes.tar",
+            sha256: sha256(&bundle.join("images/kubernetes.tar"))?,
+            names,
+        }],
+    };
+    fs::write(
+        bundle.join("bundle.yaml"),
+        serde_yaml::to_string(&manifest)?,
+    )
+    .context("cannot write bundle.yaml")
+}
+
+/// The archive with the images that kubeadm asks for; all programs share one layer.
+fn kubernetes_images(bundle: &Path, built: &Path, tree: &Path) -> Result<Vec<String>> {
+    const SERVERS: [&str; 3] = [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ];
+    let mut archive = Archive::create(&bundle.join("images/kubernetes.tar"))?;
+
+    let mut entries = vec![Entry::file("usr/local/bin/kube", &bundle.join("bin/kube"))];
+    let links = ["kube-proxy", "etcd", "kubectl"];
+    for name in SERVERS.iter().chain(&links) {
+        let path = format!("usr/local/bin/{name}");
+        entries.push(Entry::hard_link(&path, "usr/local/bin/kube"));
+    }
+    let kube = archive.layer(&entries)?;
+    let nft: Vec<Entry> = base::with_libraries(tree, &["/usr/sbin/nft"])?
+        .iter()
+        .map(|(path, file)| Entry::file(path.trim_start_matches('/'), file))
+        .collect();
+    let nft = archive.layer(&nft)?;
+    let pause = archive.layer(&[Entry::file("pause", &built.join("pause"))])?;
+    let coredns = archive.layer(&[Entry::file("coredns", &built.join("coredns"))])?;
+
+    let servers = SERVERS.map(|name| (format!("{name}:{KUBERNETES_VERSION}"), name));
+    let mut images: Vec<(String, Vec<&Layer>, String)> = servers
+        .into_iter()
+        .map(|(image, name)| (image, vec![&kube], format!("/usr/local/bin/{name}")))
+        .collect();
+    images.extend([
+        (
+            format!("kube-proxy:{KUBERNETES_VERSION}"),
+            vec![&kube, &nft],
+            "/usr/local/bin/kube-proxy".to_owned(),
+        ),
+        (
+            "etcd:3.6.8-0".to_owned(),
+            vec![&kube],
+            "/usr/local/bin/etcd".to_owned(),
+        ),
+        ("pause:3.10.2".to_owned(), vec![&pause], "/pause".to_owned()),
+        (
+            "coredns:v1.14.2".to_owned(),
+            vec![&coredns],
+            "/coredns".to_owned(),
+        ),
+    ]);
+    let mut names = Vec::new();
+    for (image, layers, entry_point) in images {
+        let name = image_name(&image);
+        archive.image(&name, &layers, &entry_point)?;
+        names.push(name);
+    }
+    archive.finish()?;
+    Ok(names)
+}
+
+fn test_archive(bundle: &Path, built: &Path) -> Result<()> {
+    let mut archive = Archive::create(&bundle.join(TEST_IMAGES))?;
+    let agnhost = archive.layer(&[Entry::file("agnhost", &built.join("agnhost"))])?;
+    archive.image(&image_name("agnhost:1"), &[&agnhost], "/agnhost")?;
+    archive.finish()
+}
+
+fn image_name(name: &str) -> String {
+    format!("{REPOSITORY}/{name}")
+}
+
+/// The SHA-256 of a file in hex.
+fn sha256(file: &Path) -> Result<String> {
+    let mut hash = Hashing::new(io::sink());
+    let mut open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    io::copy(&mut open, &mut hash)?;
+    Ok(hash.finish().0)
+}

@@ -1,0 +1,111 @@
+//! Compiles Kubernetes, etcd, CoreDNS and the test server from the Go modules in `kubernetes/`.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::KUBERNETES_VERSION;
+use crate::cache::Log;
+use crate::tool;
+
+/// Everything the programs are made from, other than the modules that `go.sum` pins.
+const SOURCES: [&str; 7] = [
+    "go.mod",
+    "go.sum",
+    "main.go",
+    "pause/main.go",
+    "coredns/go.mod",
+    "coredns/go.sum",
+    "coredns/main.go",
+];
+
+/// The contents of the sources, in a fixed order.
+pub(super) fn sources() -> Result<Vec<Vec<u8>>> {
+    SOURCES
+        .iter()
+        .map(|name| {
+            let file = module().join(name);
+            fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+        })
+        .collect()
+}
+
+/// Builds `kube`, `agnhost`, `pause` and `coredns` into a directory, all static.
+pub(super) fn build(out: &Path, log: &Log) -> Result<()> {
+    ensure!(
+        tool::command("go", ["version"]).output().is_ok(),
+        "Kubernetes is compiled with Go, and there is no `go` in the search path: \
+         install Go 1.26 or later, or set LAB_KUBERNETES_BUNDLE to a bundle made elsewhere"
+    );
+    fs::create_dir(out)?;
+    let kubernetes = module();
+    let coredns = kubernetes.join("coredns");
+    let stamps = version_stamps();
+    let agnhost = "k8s.io/kubernetes/test/images/agnhost";
+    for (name, directory, package, flags) in [
+        ("kube", &kubernetes, ".", stamps.as_str()),
+        ("agnhost", &kubernetes, agnhost, "-s -w"),
+        ("pause", &kubernetes, "./pause", "-s -w"),
+        ("coredns", &coredns, ".", "-s -w"),
+    ] {
+        let mut go = tool::command("go", ["build", "-trimpath", "-ldflags", flags, "-o"]);
+        go.arg(out.join(name)).arg(package);
+        go.current_dir(directory).env("CGO_ENABLED", "0");
+        let what = format!("compiling {name} (a first time takes minutes)");
+        log.step(&what, &mut go)?;
+    }
+    Ok(())
+}
+
+/// Linker flags that tell the programs their version; without them they say v0.0.0-master, and
+/// kubeadm refuses to work with such a kubelet.
+fn version_stamps() -> String {
+    let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
+    let (major, minor) = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    let mut flags = String::from("-s -w");
+    for package in [
+        "k8s.io/component-base/version",
+        "k8s.io/client-go/pkg/version",
+    ] {
+        for (name, value) in [
+            ("gitVersion", KUBERNETES_VERSION),
+            ("gitMajor", major),
+            ("gitMinor", minor),
+            ("gitTreeState", "clean"),
+            ("gitCommit", "unknown"),
+        ] {
+            flags.push_str(&format!(" -X {package}.{name}={value}"));
+        }
+    }
+    flags
+}
+
+/// The directory with the Go module: where this crate lies, or `LAB_KUBERNETES_SOURCES`.
+fn module() -> PathBuf {
+    env::var_os("LAB_KUBERNETES_SOURCES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes"),
+        PathBuf::from,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_stamped_into_both_packages() {
+        let flags = version_stamps();
+        assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"));
+        assert!(flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"));
+    }
+
+    #[test]
+    fn all_sources_are_there() {
+        assert_eq!(sources().expect("sources").len(), SOURCES.len());
+    }
+}

@@ -1,0 +1,318 @@
+//! A virtual router of either maker in a place of an arena.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::arena::{Arena, VIP, VIP6};
+use crate::tool;
+
+/// Who made the router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Maker {
+    /// Ours: the binary.
+    Lbnode(PathBuf),
+    /// Debian's.
+    Keepalived,
+}
+
+/// How a router is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Its priority.
+    pub priority: u8,
+    /// Milliseconds between adverts.
+    pub interval: u32,
+    /// Whether it takes over from a lower priority.
+    pub preempt: bool,
+    /// VRRPv2 instead of VRRPv3.
+    pub version_2: bool,
+    /// Multicast instead of unicast.
+    pub multicast: bool,
+    /// IPv6 instead of IPv4.
+    pub ipv6: bool,
+    /// The checksum of RFC 9568 instead of keepalived's, where there is a choice (keepalived: both take it
+    /// from here; ours learns).
+    pub rfc_checksum: bool,
+    /// How many routers there are.
+    pub routers: usize,
+    /// Virtual routers with the same peers, for load; the first one has the address that is looked at.
+    pub count: u8,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            priority: 100,
+            interval: 100,
+            preempt: false,
+            version_2: false,
+            multicast: false,
+            ipv6: false,
+            rfc_checksum: false,
+            routers: 3,
+            count: 1,
+        }
+    }
+}
+
+/// A running router. Its processes end with this value.
+#[derive(Debug)]
+pub struct Router {
+    child: Child,
+    directory: PathBuf,
+    ours: bool,
+}
+
+impl Router {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When its files cannot be written or its program is missing.
+    pub fn start(arena: &Arena, index: usize, maker: &Maker, setup: &Setup) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!(
+            "{}-r{index}-{}",
+            arena.address(index),
+            std::process::id()
+        ));
+        fs::create_dir_all(&directory)?;
+        let file = directory.join("config");
+        let mut command = match maker {
+            Maker::Lbnode(binary) => {
+                fs::write(&file, lbnode_yaml(index, setup))?;
+                let mut command = arena.command(&format!("r{index}"), &binary.to_string_lossy());
+                command
+                    .arg("vrrp")
+                    .arg("--config")
+                    .arg(&file)
+                    .args(["--log-format", "text"]);
+                command
+            }
+            Maker::Keepalived => {
+                fs::write(&file, keepalived_conf(index, setup))?;
+                let mut command = arena.command(&format!("r{index}"), "keepalived");
+                let pid = |name: &str| directory.join(name).to_string_lossy().into_owned();
+                command.args(["--dont-fork", "--vrrp", "--log-console", "--log-detail"]);
+                command.arg(format!("--use-file={}", file.display()));
+                command.arg(format!("--pid={}", pid("pid")));
+                command.arg(format!("--vrrp_pid={}", pid("vrrp.pid")));
+                command
+            }
+        };
+        let log = fs::File::create(directory.join("log"))?;
+        let child = command
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .with_context(|| format!("cannot start {maker:?}"))?;
+        Ok(Self {
+            child,
+            directory,
+            ours: matches!(maker, Maker::Lbnode(_)),
+        })
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Every process of the router, parents first.
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut found = vec![i32::try_from(self.child.id()).unwrap_or(0)];
+        let mut at = 0;
+        while let Some(parent) = found.get(at).copied() {
+            let file = format!("/proc/{parent}/task/{parent}/children");
+            let children = fs::read_to_string(file).unwrap_or_default();
+            found.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|child| child.parse::<i32>().ok()),
+            );
+            at += 1;
+        }
+        found.into_iter().map(Pid::from_raw).collect()
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for process in self.processes() {
+            // It may have ended meanwhile.
+            let _ = kill(process, signal);
+        }
+    }
+
+    /// Kills the process that speaks VRRP; its parent lives.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kill_speaker(&self) -> Result<()> {
+        let speaker = *self.processes().last().context("no process")?;
+        Ok(kill(speaker, Signal::SIGKILL)?)
+    }
+
+    /// Kills all of its processes at once.
+    pub fn kill_all(&self) {
+        // Children first, so that no parent can react.
+        let processes = self.processes();
+        for process in &processes {
+            let _ = kill(*process, Signal::SIGSTOP);
+        }
+        for process in processes {
+            let _ = kill(process, Signal::SIGKILL);
+        }
+    }
+
+    /// Stops the process that speaks VRRP, as a debugger or a starved machine would.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn freeze(&self) -> Result<()> {
+        let speaker = *self.processes().last().context("no process")?;
+        Ok(kill(speaker, Signal::SIGSTOP)?)
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    /// Asks it to stop.
+    ///
+    /// # Errors
+    /// When it does not live any more.
+    pub fn stop(&mut self) -> Result<()> {
+        Ok(kill(self.processes()[0], Signal::SIGTERM)?)
+    }
+
+    /// CPU time of all of its processes so far, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let ticks = |process: &Pid| -> Option<f64> {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+            let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
+        };
+        self.processes().iter().filter_map(ticks).sum::<f64>() / TICKS_PER_SECOND
+    }
+
+    /// Whether it is ours.
+    pub fn is_ours(&self) -> bool {
+        self.ours
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.thaw();
+        for process in self.processes() {
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Addresses in the arena's network.
+fn own(index: usize, ipv6: bool) -> String {
+    if ipv6 {
+        format!("fd98::{:x}", index + 1)
+    } else {
+        format!("10.98.0.{}", index + 1)
+    }
+}
+
+fn peers(index: usize, setup: &Setup) -> Vec<String> {
+    (0..setup.routers)
+        .filter(|other| *other != index && !setup.multicast)
+        .map(|other| own(other, setup.ipv6))
+        .collect()
+}
+
+fn vips(setup: &Setup, number: u8) -> Vec<String> {
+    match (setup.ipv6, number) {
+        (false, 0) => vec![VIP.to_string()],
+        (false, number) => vec![format!("10.98.1.{number}")],
+        (true, 0) => vec!["fe80::98:100".to_owned(), VIP6.to_owned()],
+        (true, number) => vec![
+            format!("fe80::98:{number:x}"),
+            format!("fd98::1:{number:x}"),
+        ],
+    }
+}
+
+fn lbnode_yaml(index: usize, setup: &Setup) -> String {
+    let mut text = "apiVersion: lbnode.bundledlb.io/v1\nkind: VrrpConfig\nrouters:\n".to_owned();
+    for number in 0..setup.count {
+        let lines = [
+            format!("  - name: api-{number}"),
+            format!("    virtualRouterID: {}", 77_u8.wrapping_add(number).max(1)),
+            format!("    priority: {}", setup.priority),
+            format!("    sourceAddress: \"{}\"", own(index, setup.ipv6)),
+            format!("    peers: {:?}", peers(index, setup)),
+            format!("    addresses: {:?}", vips(setup, number)),
+            format!("    advertisementIntervalMillis: {}", setup.interval),
+            format!("    preempt: {}", setup.preempt),
+            "    garpRepeat: 5".to_owned(),
+            "    garpRefreshSeconds: 60".to_owned(),
+            "    tuning:".to_owned(),
+            format!(
+                "      version: {}",
+                if setup.version_2 { "v2" } else { "v3" }
+            ),
+            format!("      group: g{number}"),
+        ];
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text.push_str("admin: 127.0.0.1:11003\n");
+    text
+}
+
+fn keepalived_conf(index: usize, setup: &Setup) -> String {
+    let checksum = if setup.rfc_checksum {
+        "v3_checksum_as_v2\n"
+    } else {
+        ""
+    };
+    let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
+    for number in 0..setup.count {
+        let peers: String = peers(index, setup)
+            .iter()
+            .map(|peer| format!("    {peer}\n"))
+            .collect();
+        let unicast = if setup.multicast {
+            String::new()
+        } else {
+            format!(
+                "  unicast_src_ip {}\n  unicast_peer {{\n{peers}  }}\n",
+                own(index, setup.ipv6)
+            )
+        };
+        let prefix = if setup.ipv6 { 128 } else { 32 };
+        let addresses: String = vips(setup, number)
+            .iter()
+            .map(|vip| format!("    {vip}/{prefix}\n"))
+            .collect();
+        let preempt = if setup.preempt { "" } else { "  nopreempt\n" };
+        let seconds = f64::from(setup.interval) / 1000.0;
+        let version = if setup.version_2 { 2 } else { 3 };
+        text.push_str(&format!(
+            "vrrp_instance api{number} {{\n  state BACKUP\n  interface eth0\n  version {version}\n  virtual_router_id {}\n  priority {}\n  advert_int {seconds}\n{preempt}{unicast}  {checksum}  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
+            77_u8.wrapping_add(number).max(1),
+            setup.priority,
+        ));
+    }
+    text
+}
+
+/// Whether keepalived is installed.
+pub fn has_keepalived() -> bool {
+    Path::new("/usr/sbin/keepalived").exists()
+        || tool::succeeds(&mut tool::command("keepalived", ["--version"])).unwrap_or(false)
+}

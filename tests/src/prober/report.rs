@@ -1,0 +1,107 @@
+//! What a prober has seen, and what follows from it about a fault.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// One attempt; times are since the prober's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began; this decides about order and about before and after a fault.
+    pub start: Duration,
+    /// When it was over.
+    pub end: Duration,
+    /// Why it failed; `None` when it got through.
+    pub failure: Option<String>,
+}
+
+/// All attempts of a prober.
+#[derive(Debug, Clone)]
+pub struct Report {
+    origin: Instant,
+    attempts: Vec<Attempt>,
+    lateness: Duration,
+}
+
+impl Report {
+    pub(super) fn new(origin: Instant, mut attempts: Vec<Attempt>, lateness: Duration) -> Self {
+        attempts.sort_by_key(|attempt| attempt.start);
+        Self {
+            origin,
+            attempts,
+            lateness,
+        }
+    }
+
+    /// The attempts by their start.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// How many attempts failed.
+    pub fn failed(&self) -> usize {
+        self.failures().count()
+    }
+
+    /// How often which reason was seen.
+    pub fn reasons(&self) -> BTreeMap<&str, usize> {
+        let mut reasons = BTreeMap::new();
+        for attempt in &self.attempts {
+            if let Some(why) = &attempt.failure {
+                *reasons.entry(why.as_str()).or_default() += 1;
+            }
+        }
+        reasons
+    }
+
+    /// From the fault to the start of the last failed attempt; zero when nothing failed after it.
+    pub fn last_failure(&self, fault: Instant) -> Duration {
+        let fault = fault.saturating_duration_since(self.origin);
+        self.failures().last().map_or(Duration::ZERO, |attempt| {
+            attempt.start.saturating_sub(fault)
+        })
+    }
+
+    /// The longest time between the starts of two successes that follow each other; a run of
+    /// failures at either end counts up to the first or last attempt.
+    pub fn longest_gap(&self) -> Duration {
+        let (Some(first), Some(last)) = (self.attempts.first(), self.attempts.last()) else {
+            return Duration::ZERO;
+        };
+        let successes = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.failure.is_none());
+        let mut since = first.start;
+        let mut longest = Duration::ZERO;
+        for start in successes.map(|attempt| attempt.start).chain([last.start]) {
+            longest = longest.max(start.saturating_sub(since));
+            since = start;
+        }
+        longest
+    }
+
+    /// Whether there was no failure in the last `calm` of the attempts, and a success.
+    pub fn is_calm_for(&self, calm: Duration) -> bool {
+        let Some(last) = self.attempts.iter().map(|attempt| attempt.end).max() else {
+            return false;
+        };
+        let from = last.saturating_sub(calm);
+        let mut recent = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.end >= from)
+            .peekable();
+        recent.peek().is_some() && recent.all(|attempt| attempt.failure.is_none())
+    }
+
+    /// How late the prober itself was at worst; figures are good to this.
+    pub fn lateness(&self) -> Duration {
+        self.lateness
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.failure.is_some())
+    }
+}

@@ -1,0 +1,172 @@
+//! Virtual routers on real network namespaces: ours alone, and ours beside Debian's keepalived.
+//!
+//! `cargo test -p lab-tests --test vrrp -- [--full] [FILTER…]`; the router under test is `LBNODE`, or
+//! `target/dist/lbnode` as `cargo xtask dist` leaves it.
+//!
+//! `-- --bench [CASE…] [--rounds N]` prints the side-by-side figures instead.
+
+mod beside_keepalived;
+mod load;
+mod ours;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use lab_tests::duel::arena;
+use lab_tests::duel::{self, Case};
+use lab_tests::figures;
+
+/// What a scenario has at hand.
+pub(crate) struct Context {
+    /// The router under test.
+    pub(crate) lbnode: PathBuf,
+    /// Whether to take the time for repetitions.
+    pub(crate) full: bool,
+}
+
+/// One thing that must hold.
+type Scenario = (&'static str, fn(&Context) -> Result<()>);
+
+struct Options {
+    list: bool,
+    full: bool,
+    bench: bool,
+    rounds: usize,
+    words: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<ExitCode> {
+    let options = options(std::env::args().skip(1))?;
+    let scenarios: Vec<Scenario> = [
+        ours::SCENARIOS,
+        wire::SCENARIOS,
+        load::SCENARIOS,
+        beside_keepalived::SCENARIOS,
+    ]
+    .concat();
+    if options.list {
+        scenarios
+            .iter()
+            .for_each(|(name, _)| println!("{name}: test"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let context = match arena::possible().and_then(|()| lbnode()) {
+        Ok(lbnode) => Context {
+            lbnode,
+            full: options.full,
+        },
+        Err(reason) => {
+            println!("SKIPPED, all of it: {reason:#}");
+            println!("0 passed, 0 failed, {} skipped", scenarios.len());
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    if options.bench {
+        return bench(&context, &options);
+    }
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (name, scenario) in scenarios {
+        let wanted =
+            options.words.is_empty() || options.words.iter().any(|word| name.contains(word));
+        if !wanted {
+            continue;
+        }
+        match scenario(&context) {
+            Ok(()) => {
+                println!("test {name} ... ok");
+                passed += 1;
+            }
+            Err(error) if error.is::<Skip>() => {
+                println!("test {name} ... SKIPPED: {error}");
+                skipped += 1;
+            }
+            Err(error) => {
+                println!("test {name} ... FAILED: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Why a scenario cannot be tried here.
+#[derive(Debug)]
+pub(crate) struct Skip(pub(crate) &'static str);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+fn bench(context: &Context, options: &Options) -> Result<ExitCode> {
+    let cases = if options.words.is_empty() {
+        Case::all()
+    } else {
+        options
+            .words
+            .iter()
+            .map(|word| word.parse())
+            .collect::<Result<_>>()?
+    };
+    let rows = duel::run(&context.lbnode, &cases, options.rounds)?;
+    println!("{}", figures::table(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lbnode() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("LBNODE") {
+        return Ok(PathBuf::from(named));
+    }
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/dist/lbnode");
+    built.canonicalize().context(
+        "there is no target/dist/lbnode; `cargo xtask dist` makes it, or name one in LBNODE",
+    )
+}
+
+fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
+    let mut options = Options {
+        list: false,
+        full: false,
+        bench: false,
+        rounds: 3,
+        words: Vec::new(),
+    };
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--list" => options.list = true,
+            "--full" => options.full = true,
+            "--bench" => options.bench = true,
+            "--rounds" => {
+                options.rounds = arguments
+                    .next()
+                    .context("`--rounds` needs a number")?
+                    .parse()?;
+            }
+            "--nocapture" | "--quiet" | "-q" | "--test-threads=1" => {}
+            other if other.starts_with('-') => bail!("there is no option `{other}`"),
+            word => options.words.push(word.to_owned()),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,154 @@
+use super::*;
+
+const GOOD: &str = "
+apiVersion: lbnode.bundledlb.io/v1
+kind: VrrpConfig
+routers:
+  - name: api
+    virtualRouterID: 77
+    priority: 240
+    sourceAddress: 10.0.0.1
+    peers: [10.0.0.2, 10.0.0.3]
+    addresses: [10.0.0.100]
+    advertisementIntervalMillis: 100
+    garpRepeat: 5
+    garpRefreshSeconds: 60
+admin: 127.0.0.1:11003
+";
+
+fn config() -> VrrpConfig {
+    VrrpConfig::from_yaml(GOOD, "vrrp.yaml").unwrap()
+}
+
+fn problems(change: impl FnOnce(&mut VrrpConfig)) -> String {
+    let mut config = config();
+    change(&mut config);
+    let problems = Plan::new(&config, 1).unwrap_err();
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_good_file_becomes_a_plan() {
+    let plan = Plan::new(&config(), 1).unwrap();
+    let group = &plan.groups[0];
+    assert_eq!(u8::from(group.settings.priority), 240);
+    assert_eq!(
+        group.settings.announce.follow_ups,
+        [Duration::from_secs(1), Duration::from_secs(5)]
+    );
+    assert_eq!(group.routers[0].interface, None);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
+fn a30_an_invalid_file_is_refused_with_every_problem() {
+    let text = problems(|config| {
+        config.admin = "here".to_owned();
+        let router = &mut config.routers[0];
+        router.virtual_router_id = 0;
+        router.priority = 0;
+        router.advertisement_interval_millis = 15;
+        router.tuning.down_factor = 1;
+    });
+    for part in [
+        "admin: `here` is not an address",
+        "routers[0].advertisementIntervalMillis: advertisement interval in milliseconds 15",
+        "routers[0].priority: priority 0 is outside 1–255",
+        "routers[0].tuning.downFactor: 1 is outside 2–100",
+        "routers[0].virtualRouterID: virtual router ID 0 is outside 1–255",
+    ] {
+        assert!(text.contains(part), "`{part}` is missing in\n{text}");
+    }
+}
+
+#[test]
+fn addresses_of_another_family_and_own_ones_are_refused() {
+    let text = problems(|config| {
+        let router = &mut config.routers[0];
+        router
+            .addresses
+            .extend(["fd00::1".parse::<IpAddr>().unwrap(), router.source_address]);
+        router.peers.push(router.source_address);
+    });
+    assert!(
+        text.contains("fd00::1 is not of the family of `sourceAddress`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("10.0.0.1 is the node's own address"),
+        "{text}"
+    );
+    assert!(text.contains("10.0.0.1 is this node itself"), "{text}");
+}
+
+#[test]
+fn routers_of_a_group_share_what_moves_them() {
+    let text = problems(|config| {
+        let mut second = config.routers[0].clone();
+        second.virtual_router_id = 78;
+        second.priority = 100;
+        config.routers.push(second);
+    });
+    assert_eq!(
+        text,
+        "routers[1].priority: must be that of `api`: routers of a group move together"
+    );
+}
+
+#[test]
+fn one_vrid_twice_is_refused() {
+    let text = problems(|config| config.routers.push(config.routers[0].clone()));
+    assert_eq!(
+        text,
+        "routers[1].virtualRouterID: 77 is used by routers[0] already"
+    );
+}
+
+#[test]
+fn version_2_wants_whole_seconds_and_ipv4() {
+    let text = problems(|config| {
+        let router = &mut config.routers[0];
+        router.tuning.version = ProtocolVersion::V2;
+        router.source_address = "fd00::1".parse().unwrap();
+        router.peers.clear();
+        router.addresses = vec!["fd00::100".parse().unwrap()];
+    });
+    assert!(text.contains("VRRPv2 has no IPv6"), "{text}");
+    assert!(text.contains("VRRPv2 has whole seconds only"), "{text}");
+}
+
+#[test]
+fn an_ipv6_router_gets_a_link_local_address_first() {
+    let mut config = config();
+    let router = &mut config.routers[0];
+    router.source_address = "fd00::1".parse().unwrap();
+    router.peers.clear();
+    router.addresses = vec!["fd00::100".parse().unwrap()];
+    let plan = Plan::new(&config, 1).unwrap();
+    let local: IpAddr = "fe80::200:5eff:fe00:24d".parse().unwrap();
+    assert_eq!(plan.groups[0].settings.members[0].addresses[0], local);
+}
+
+#[test]
+fn more_addresses_than_fit_are_warned_of() {
+    let mut config = config();
+    let addresses = (0..300_u32).map(|index| IpAddr::V4((0x0a01_0000 + index).into()));
+    config.routers[0].addresses = addresses.collect();
+    let plan = Plan::new(&config, 1).unwrap();
+    assert_eq!(
+        plan.warnings,
+        ["routers[0]: only the first 255 of 300 addresses fit into an advert"]
+    );
+}
+
+#[test]
+fn passwords_are_for_version_2_and_short() {
+    let text =
+        problems(|config| config.routers[0].tuning.password = Some("far too long".to_owned()));
+    assert!(text.contains("must have 1 to 8 bytes"), "{text}");
+    assert!(text.contains("VRRPv3 has no authentication"), "{text}");
+}

@@ -1,0 +1,101 @@
+use super::*;
+
+fn refused() -> Result<(), Failure> {
+    Err(Failure {
+        detail: "refused".to_owned(),
+        certain: true,
+    })
+}
+
+fn slow() -> Result<(), Failure> {
+    Err(Failure {
+        detail: "timeout".to_owned(),
+        certain: false,
+    })
+}
+
+fn healthy() -> HealthPolicy {
+    let mut policy = HealthPolicy::new(3, 2);
+    policy.handle_live(Ok(()));
+    policy.handle_ready(Ok(()));
+    assert_eq!(policy.verdict(), Health::Good);
+    policy
+}
+
+#[test]
+fn i10_unknown_until_the_first_api_server_is_ready() {
+    let mut policy = HealthPolicy::new(3, 2);
+    for _ in 0..10 {
+        policy.handle_live(refused());
+        policy.handle_ready(slow());
+        assert_eq!(policy.verdict(), Health::Unknown);
+    }
+    policy.handle_live(Ok(()));
+    assert_eq!(policy.verdict(), Health::Unknown);
+    policy.handle_ready(Ok(()));
+    assert_eq!(policy.verdict(), Health::Good);
+}
+
+#[test]
+fn a_dead_proxy_counts_at_once_and_a_slow_one_after_two_checks() {
+    let mut policy = healthy();
+    policy.handle_live(refused());
+    assert_eq!(
+        policy.verdict(),
+        Health::Bad {
+            detail: "refused".to_owned()
+        }
+    );
+
+    let mut policy = healthy();
+    policy.handle_live(slow());
+    assert_eq!(policy.verdict(), Health::Good);
+    policy.handle_live(slow());
+    assert_eq!(
+        policy.verdict(),
+        Health::Bad {
+            detail: "timeout".to_owned()
+        }
+    );
+    policy.handle_live(Ok(()));
+    assert_eq!(policy.verdict(), Health::Good);
+}
+
+#[test]
+fn the_second_level_falls_and_rises_with_hysteresis_and_only_if_a_peer_is_ready() {
+    let mut policy = healthy();
+    for _ in 0..2 {
+        policy.handle_ready(slow());
+        assert!(!policy.wants_peers());
+    }
+    policy.handle_ready(refused());
+    assert!(policy.wants_peers());
+    assert_eq!(policy.verdict(), Health::Good, "nobody was asked yet");
+    policy.handle_peers(true);
+    assert_eq!(
+        policy.verdict(),
+        Health::Bad {
+            detail: "refused".to_owned()
+        }
+    );
+    policy.handle_ready(Ok(()));
+    assert!(
+        matches!(policy.verdict(), Health::Bad { .. }),
+        "one success of two"
+    );
+    policy.handle_ready(Ok(()));
+    assert_eq!(policy.verdict(), Health::Good);
+}
+
+#[test]
+fn a18_when_no_node_is_better_off_the_vip_stays() {
+    let mut policy = healthy();
+    for _ in 0..3 {
+        policy.handle_ready(slow());
+    }
+    policy.handle_peers(false);
+    assert_eq!(policy.verdict(), Health::Good);
+    assert!(policy.wants_peers(), "asked again as long as it lasts");
+    policy.handle_peers(true);
+    assert!(matches!(policy.verdict(), Health::Bad { .. }));
+}

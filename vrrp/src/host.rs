@@ -1,0 +1,368 @@
+//! The thread that talks to the kernel's network configuration: it puts addresses on interfaces, takes
+//! them off, and watches both. It decides nothing; it brings the kernel to what was asked for last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use l2::linux::address::{Addresses, Held, Mark};
+use l2::linux::link::{Change, Interface, Links};
+use l2::linux::netlink::Notifications;
+use l2::linux::poller::Poller;
+use l2::wire::MacAddr;
+
+use crate::config::{GroupPlan, RouterPlan};
+use crate::driver::Event;
+use crate::mailbox::{Mailbox, Sender};
+use crate::proto::{Input, Link};
+
+/// Marks our addresses in the kernel: the IP protocol number of VRRP.
+pub(crate) const MARK: Mark = Mark(112);
+/// Without renewal an address goes by itself after this, whatever became of us.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(2);
+
+/// What the router thread asks for.
+#[derive(Debug)]
+pub(crate) enum HostCommand {
+    /// Have the group's addresses, with a fresh lifetime.
+    Own { group: usize, confirm: bool },
+    /// Have none of them.
+    Release { group: usize },
+    /// Other plans; groups that are missing stay until they retire.
+    Plan(BTreeMap<usize, GroupPlan>),
+    /// The group has stopped.
+    Retire { group: usize },
+    /// Everything is done: end the thread.
+    Finish,
+}
+
+/// Where a router's packets come from and go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) interface: String,
+    pub(crate) index: u32,
+    pub(crate) mac: MacAddr,
+    pub(crate) source: IpAddr,
+}
+
+/// The host side of all groups.
+#[derive(Debug)]
+pub(crate) struct Host {
+    addresses: Addresses,
+    links: Links,
+    notifications: Notifications,
+    groups: BTreeMap<usize, HostGroup>,
+    events: Sender<Event>,
+}
+
+#[derive(Debug)]
+struct HostGroup {
+    plan: GroupPlan,
+    wanted: bool,
+    told: Vec<Option<Result<Place, String>>>,
+    held: BTreeSet<Held>,
+}
+
+const MAIL: u32 = 0;
+const NOTIFY: u32 = 1;
+
+impl Host {
+    /// Opens the sockets and removes what an earlier process left behind.
+    pub(crate) fn open(
+        plans: &BTreeMap<usize, GroupPlan>,
+        events: Sender<Event>,
+    ) -> io::Result<Self> {
+        // Notifications first: nothing that changes while everything is read may be missed.
+        let notifications = Notifications::open()?;
+        let mut host = Self {
+            addresses: Addresses::open(MARK)?,
+            links: Links::default(),
+            notifications,
+            groups: BTreeMap::new(),
+            events,
+        };
+        let configured = plans.values().flat_map(|plan| &plan.routers);
+        let configured = configured
+            .flat_map(|router| router.addresses.iter().copied())
+            .collect();
+        for held in remove_ours(&mut host.addresses, &configured)? {
+            tracing::info!(address = %held.address, interface = held.index, "removed an address left behind by an earlier run");
+        }
+        host.links = Links::read()?;
+        host.plan(plans.clone());
+        Ok(host)
+    }
+
+    /// Works until told to finish.
+    pub(crate) fn run(mut self, mut mail: Mailbox<HostCommand>) -> io::Result<()> {
+        let mut poller = Poller::new()?;
+        poller.add(&mail, MAIL)?;
+        poller.add(&self.notifications, NOTIFY)?;
+        let mut ready = Vec::new();
+        loop {
+            poller.wait(None, &mut ready)?;
+            if ready.contains(&NOTIFY) {
+                self.read_notifications()?;
+            }
+            for command in mail.drain() {
+                if matches!(command, HostCommand::Finish) {
+                    return Ok(());
+                }
+                self.obey(command);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: HostCommand) {
+        match command {
+            HostCommand::Own { group, confirm } => self.own(group, confirm),
+            HostCommand::Release { group } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.wanted = false;
+                }
+                self.remove_unwanted();
+            }
+            HostCommand::Plan(plans) => {
+                self.plan(plans);
+                self.remove_unwanted();
+            }
+            HostCommand::Retire { group } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.wanted = false;
+                }
+                self.remove_unwanted();
+                self.groups.remove(&group);
+            }
+            HostCommand::Finish => {}
+        }
+    }
+
+    fn plan(&mut self, plans: BTreeMap<usize, GroupPlan>) {
+        for (id, plan) in plans {
+            let routers = plan.routers.len();
+            let group = self.groups.entry(id).or_insert_with(|| HostGroup {
+                plan: plan.clone(),
+                wanted: false,
+                told: Vec::new(),
+                held: BTreeSet::new(),
+            });
+            group.plan = plan;
+            group.told = vec![None; routers];
+        }
+        self.tell_links();
+    }
+
+    fn own(&mut self, id: usize, confirm: bool) {
+        let Some(group) = self.groups.get_mut(&id) else {
+            return;
+        };
+        group.wanted = true;
+        let mut refusal = None;
+        for router in &group.plan.routers {
+            let Some(interface) = home(router, &self.links) else {
+                refusal = Some(format!("no interface for {}", router.source));
+                continue;
+            };
+            let label = label(&interface.name);
+            for address in &router.addresses {
+                let held = Held {
+                    index: interface.index,
+                    address: *address,
+                };
+                group.held.insert(held);
+                if let Err(error) = self.addresses.own(held, label.as_deref(), LIFETIME) {
+                    refusal = Some(format!("{address} on `{}`: {error}", interface.name));
+                }
+            }
+        }
+        self.remove_unwanted();
+        let answer = match refusal {
+            None if confirm => Input::Owned,
+            Some(detail) if confirm => Input::OwnRefused { detail },
+            Some(detail) => {
+                tracing::debug!(detail, "an address could not be renewed");
+                return;
+            }
+            None => return,
+        };
+        self.events.send(Event::Input {
+            group: id,
+            input: answer,
+        });
+    }
+
+    /// Takes off what no group wants any more.
+    fn remove_unwanted(&mut self) {
+        let mut wanted = BTreeSet::new();
+        for group in self.groups.values().filter(|group| group.wanted) {
+            for router in &group.plan.routers {
+                if let Some(interface) = home(router, &self.links) {
+                    let index = interface.index;
+                    wanted.extend(router.addresses.iter().map(|address| Held {
+                        index,
+                        address: *address,
+                    }));
+                }
+            }
+        }
+        for group in self.groups.values_mut() {
+            let gone: Vec<_> = group.held.difference(&wanted).copied().collect();
+            for held in gone {
+                group.held.remove(&held);
+                if let Err(error) = self.addresses.release(held) {
+                    tracing::error!(address = %held.address, %error, "cannot take an address off; it goes by itself within two seconds");
+                }
+            }
+        }
+    }
+
+    fn read_notifications(&mut self) -> io::Result<()> {
+        loop {
+            let Some(messages) = self.notifications.receive()? else {
+                self.links = Links::read()?;
+                self.tell_links();
+                continue;
+            };
+            if messages.is_empty() {
+                return Ok(());
+            }
+            let mut changed = false;
+            for message in messages {
+                match self.links.apply(&message) {
+                    Some(Change::Removed(held)) => {
+                        changed = true;
+                        self.tell_lost(held);
+                    }
+                    Some(_) => changed = true,
+                    None => {}
+                }
+            }
+            if changed {
+                self.tell_links();
+            }
+        }
+    }
+
+    /// Somebody took an address away that a group still wants.
+    fn tell_lost(&self, held: Held) {
+        for (id, group) in &self.groups {
+            if group.wanted && group.held.contains(&held) {
+                tracing::warn!(address = %held.address, group = group.plan.settings.name, "somebody removed the address, or its lifetime ran out; it is put back while this node is Active");
+                self.events.send(Event::Input {
+                    group: *id,
+                    input: Input::AddressLost,
+                });
+            }
+        }
+    }
+
+    /// Tells the router thread where each router lives, if that changed.
+    fn tell_links(&mut self) {
+        for (id, group) in &mut self.groups {
+            for (member, router) in group.plan.routers.iter().enumerate() {
+                let place = place(router, &self.links);
+                if group.told[member].as_ref() == Some(&place) {
+                    continue;
+                }
+                group.told[member] = Some(place.clone());
+                let event = match place {
+                    Ok(place) => Event::Placed {
+                        group: *id,
+                        member,
+                        place,
+                    },
+                    Err(detail) => Event::Input {
+                        group: *id,
+                        input: Input::Link {
+                            member,
+                            link: Link::Lost { detail },
+                        },
+                    },
+                };
+                self.events.send(event);
+            }
+        }
+    }
+}
+
+/// Removes every single address that carries our mark or is one of `configured`, and says which.
+pub(crate) fn remove_ours(
+    addresses: &mut Addresses,
+    configured: &BTreeSet<IpAddr>,
+) -> io::Result<Vec<Held>> {
+    let mark = addresses.mark();
+    let mut removed = Vec::new();
+    for found in addresses.list()? {
+        let single = found.prefix_len
+            == if found.held.address.is_ipv4() {
+                32
+            } else {
+                128
+            };
+        let ours = found.mark == Some(mark) || configured.contains(&found.held.address);
+        if single && ours {
+            addresses.release(found.held)?;
+            removed.push(found.held);
+        }
+    }
+    Ok(removed)
+}
+
+/// The interface of a router, whatever its state.
+pub(crate) fn home<'a>(router: &RouterPlan, links: &'a Links) -> Option<&'a Interface> {
+    match &router.interface {
+        Some(name) => links.by_name(name),
+        None => links.holding(router.source),
+    }
+}
+
+/// Where a router lives, or what is missing.
+fn place(router: &RouterPlan, links: &Links) -> Result<Place, String> {
+    let Some(interface) = home(router, links) else {
+        return Err(match &router.interface {
+            Some(name) => format!("interface `{name}` does not exist"),
+            None => format!("no interface holds {}", router.source),
+        });
+    };
+    let name = &interface.name;
+    if !interface.up {
+        return Err(format!("interface `{name}` is down or has no carrier"));
+    }
+    let held = interface
+        .addresses
+        .iter()
+        .find(|found| found.held.address == router.source);
+    match held {
+        None => return Err(format!("{} is not on interface `{name}`", router.source)),
+        Some(found) if found.tentative => {
+            return Err(format!(
+                "{} is still being checked for duplicates",
+                router.source
+            ));
+        }
+        Some(_) => {}
+    }
+    let source = if router.multicast && router.source.is_ipv6() {
+        interface
+            .link_local()
+            .ok_or_else(|| format!("interface `{name}` has no link-local address"))?
+    } else {
+        router.source
+    };
+    Ok(Place {
+        interface: name.clone(),
+        index: interface.index,
+        mac: interface
+            .mac
+            .ok_or_else(|| format!("interface `{name}` is not Ethernet"))?,
+        source,
+    })
+}
+
+/// Names our addresses for `ip addr`, unless the interface's name leaves no room.
+fn label(interface: &str) -> Option<String> {
+    const LONGEST: usize = 15;
+    let label = format!("{interface}:vip");
+    (label.len() <= LONGEST).then_some(label)
+}

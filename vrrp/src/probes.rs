@@ -1,0 +1,197 @@
+//! Asks the questions whose answers `health.rs` judges.
+#![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use daemon::probe::{self, ProbeFailure, ProbeUrl};
+use daemon::tls::ClientTls;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{Failure, HealthPlan, HealthPolicy};
+use crate::proto::Health;
+
+/// What status and metrics show of the checks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HealthView {
+    pub(crate) live: Option<bool>,
+    pub(crate) ready: Option<bool>,
+    pub(crate) detail: String,
+    pub(crate) verdict: Option<&'static str>,
+    pub(crate) since: Option<std::time::SystemTime>,
+}
+
+/// The latest view, shared with status.
+pub(crate) type SharedView = Arc<Mutex<HealthView>>;
+
+enum Finding {
+    Live(Result<(), Failure>),
+    Ready(Result<(), Failure>),
+    Peers(bool),
+}
+
+/// A probe of the second level goes through the proxy to an API server under load.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+const LIVE_TIMEOUT: Duration = Duration::from_millis(500);
+const PEER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Probes until cancelled and calls `report` with every change of the verdict.
+///
+/// Cancel-safe: it keeps nothing that a restart would miss except the history of the checks.
+pub(crate) async fn run(
+    plans: watch::Receiver<Option<HealthPlan>>,
+    view: SharedView,
+    report: impl Fn(Health),
+    stop: CancellationToken,
+) {
+    let (results, mut inbox) = mpsc::channel(16);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(level(plans.clone(), results.clone(), Level::Live));
+    tasks.spawn(level(plans.clone(), results.clone(), Level::Ready));
+    let mut policy = HealthPolicy::new(1, 1);
+    let mut last = None;
+    loop {
+        let result = tokio::select! {
+            () = stop.cancelled() => return,
+            Some(result) = inbox.recv() => result,
+        };
+        let plan = plans.borrow().clone();
+        let Some(plan) = plan else { continue };
+        policy.reconfigure(plan.fall, plan.rise);
+        match result {
+            Finding::Live(result) => policy.handle_live(result),
+            Finding::Ready(result) => {
+                policy.handle_ready(result);
+                if policy.wants_peers() {
+                    let results = results.clone();
+                    tasks.spawn(async move {
+                        let ready = any_ready(&plan.peers).await;
+                        let _ = results.send(Finding::Peers(ready)).await;
+                    });
+                }
+            }
+            Finding::Peers(ready) => policy.handle_peers(ready),
+        }
+        while tasks.try_join_next().is_some() {}
+        let verdict = policy.verdict();
+        let changed = last.as_ref() != Some(&verdict);
+        note(&view, &policy, &verdict, changed);
+        if changed {
+            report(verdict.clone());
+            last = Some(verdict);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    Live,
+    Ready,
+}
+
+async fn level(
+    mut plans: watch::Receiver<Option<HealthPlan>>,
+    results: mpsc::Sender<Finding>,
+    level: Level,
+) {
+    loop {
+        let plan = plans.borrow_and_update().clone();
+        let Some(plan) = plan else {
+            if plans.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let period = match level {
+            Level::Live => plan.live_interval(),
+            Level::Ready => plan.interval,
+        };
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = plans.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    break;
+                }
+                _ = ticks.tick() => {}
+            }
+            let result = match level {
+                Level::Live => Finding::Live(ask(&plan.live, &plan, LIVE_TIMEOUT).await),
+                Level::Ready => Finding::Ready(ask(&plan.ready, &plan, READY_TIMEOUT).await),
+            };
+            if results.send(result).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn ask(url: &ProbeUrl, plan: &HealthPlan, timeout: Duration) -> Result<(), Failure> {
+    // Read at every probe: the file appears during bootstrap and is replaced on rotation.
+    let tls = if url.is_https() {
+        let tls = ClientTls::from_ca_file(&plan.ca_file);
+        Some(tls.map_err(|error| Failure {
+            detail: chain(&error),
+            certain: false,
+        })?)
+    } else {
+        None
+    };
+    let tls = tls.as_ref().map(|tls| (tls, plan.server_name.clone()));
+    match probe::get(url.target(), tls, url.path(), timeout).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure {
+            certain: matches!(error, ProbeFailure::Refused),
+            detail: format!("{}: {}", url.target(), chain(&error)),
+        }),
+    }
+}
+
+/// Whether some peer's proxy says that it is ready.
+async fn any_ready(peers: &[ProbeUrl]) -> bool {
+    let mut asked = JoinSet::new();
+    for peer in peers.iter().filter(|peer| !peer.is_https()) {
+        let (target, path) = (peer.target(), peer.path().to_owned());
+        asked.spawn(async move { probe::get(target, None, &path, PEER_TIMEOUT).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if matches!(answer, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+fn note(view: &SharedView, policy: &HealthPolicy, verdict: &Health, changed: bool) {
+    let (live, ready, detail) = policy.levels();
+    let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+    (view.live, view.ready) = (live, ready);
+    if view.detail != detail {
+        detail.clone_into(&mut view.detail);
+    }
+    view.verdict = Some(match verdict {
+        Health::Unknown => "unknown",
+        Health::Good => "good",
+        Health::Bad { .. } => "bad",
+    });
+    if changed {
+        view.since = Some(std::time::SystemTime::now());
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

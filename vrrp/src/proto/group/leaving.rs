@@ -1,0 +1,123 @@
+//! Leaving: the graceful stop.
+//!
+//! The addresses stay until the successor has announced itself, so that no client meets a node
+//! without them; RFC 9568 §6.4.3 would let go at once and leave a gap of one skew time. Priority zero
+//! is said again until somebody answers. Everything is bounded: without a successor the addresses go
+//! after one interval and a little.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::proto::{Action, Advert, Moment, Why};
+
+use super::active::{Active, RENEWAL};
+use super::{Group, Phase};
+
+/// What only matters while leaving.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    /// Without a successor it ends here.
+    until: Moment,
+    /// When priority zero is said again.
+    repeat_at: Moment,
+    /// Who has taken over, and when the wait for its announcement ends.
+    successor: Option<(IpAddr, Moment)>,
+    /// Next renewal of the addresses' lifetime.
+    renew_at: Moment,
+}
+
+/// Skew is at most one interval; this is for the way and for a late start of the successor's thread.
+const MARGIN: Duration = Duration::from_millis(300);
+/// A pod has 30 s to stop; whoever advertises every 40 s shall not use them up.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// From the successor's advert to its announcement: it still has to add the addresses.
+const ANNOUNCEMENT_WAIT: Duration = Duration::from_millis(100);
+/// From the announcement to the end: what is on its way here is still served.
+const SETTLE: Duration = Duration::from_millis(20);
+
+impl Leaving {
+    /// When something is due.
+    pub(super) fn due(&self) -> Moment {
+        match self.successor {
+            Some((_, end)) => end.min(self.renew_at),
+            None => self.until.min(self.repeat_at).min(self.renew_at),
+        }
+    }
+}
+
+impl Group {
+    /// Asked to stop.
+    pub(super) fn stop(&mut self, now: Moment) {
+        self.started = None;
+        match self.phase {
+            Phase::Active(active) => self.begin_leaving(now, active),
+            Phase::Leaving(_) => {}
+            Phase::Initialize | Phase::Fault | Phase::Backup(_) => {
+                self.phase = Phase::Initialize;
+                self.transition(now, Why::Stopped);
+                self.actions.push_back(Action::Stopped);
+            }
+        }
+    }
+
+    fn begin_leaving(&mut self, now: Moment, active: Active) {
+        self.announcer.stop();
+        self.send_adverts(0);
+        let interval = self.settings.interval.duration();
+        self.phase = Phase::Leaving(Leaving {
+            until: now.after((interval + MARGIN).min(LONGEST_WAIT)),
+            repeat_at: now.after(self.repeat_interval()),
+            successor: None,
+            renew_at: active.renew_at(),
+        });
+    }
+
+    fn repeat_interval(&self) -> Duration {
+        (self.settings.interval.duration() / 2).max(Duration::from_millis(10))
+    }
+
+    pub(super) fn leaving_hears(
+        &mut self,
+        now: Moment,
+        source: IpAddr,
+        advert: &Advert<'_>,
+        mut leaving: Leaving,
+    ) {
+        if advert.priority > 0 && leaving.successor.is_none() {
+            leaving.successor = Some((source, now.after(ANNOUNCEMENT_WAIT)));
+            self.phase = Phase::Leaving(leaving);
+        }
+    }
+
+    pub(super) fn successor_announced(&mut self, now: Moment, mut leaving: Leaving) {
+        if let Some((source, end)) = leaving.successor {
+            leaving.successor = Some((source, end.min(now.after(SETTLE))));
+            self.phase = Phase::Leaving(leaving);
+        }
+    }
+
+    pub(super) fn leaving_timeout(&mut self, now: Moment, mut leaving: Leaving) {
+        match leaving.successor {
+            Some((to, end)) if end <= now => return self.leave(now, Why::HandedOver { to }),
+            None if leaving.until <= now => return self.leave(now, Why::Stopped),
+            _ => {}
+        }
+        if leaving.successor.is_none() && leaving.repeat_at <= now {
+            self.send_adverts(0);
+            leaving.repeat_at = now.after(self.repeat_interval());
+        }
+        if leaving.renew_at <= now {
+            self.actions.push_back(Action::Own { confirm: false });
+            leaving.renew_at = now.after(RENEWAL);
+        }
+        self.phase = Phase::Leaving(leaving);
+    }
+
+    /// The end of a stop while Active.
+    pub(super) fn leave(&mut self, now: Moment, why: Why) {
+        self.release();
+        self.phase = Phase::Initialize;
+        self.transition(now, why);
+        self.actions.push_back(Action::Stopped);
+    }
+}

@@ -1,0 +1,192 @@
+//! Moves between the states when something outside the protocol changes: start, health, links, settings.
+
+use std::time::Duration;
+
+use crate::proto::{Action, GroupSettings, Health, Link, Moment, Priority, State, Why};
+
+use super::backup::Backup;
+use super::member::Member;
+use super::{Group, Phase, addresses};
+
+/// After the kernel refused the addresses they are tried again after this.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
+
+impl Group {
+    pub(super) fn start(&mut self, now: Moment) {
+        if self.started.is_none() && !self.is_leaving() {
+            self.started = Some(now);
+            self.settle(now);
+        }
+    }
+
+    pub(super) fn handle_link(&mut self, now: Moment, index: usize, link: Link) {
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        let bounced = member.lost.is_some() && member.source.is_some();
+        let moved =
+            matches!(&link, Link::Up { source } if member.source.is_some_and(|old| old != *source));
+        member.set_link(now, link);
+        let up = member.lost.is_none();
+        self.settle(now);
+        if up && (bounced || moved) {
+            self.announce_again(now);
+        }
+    }
+
+    pub(super) fn handle_link_restored(&mut self, now: Moment, index: usize) {
+        if self
+            .members
+            .get(index)
+            .is_some_and(|member| member.lost.is_none())
+        {
+            self.announce_again(now);
+        }
+    }
+
+    pub(super) fn handle_refused(&mut self, now: Moment, detail: String) {
+        if matches!(self.phase, Phase::Active(_)) {
+            self.refused = Some((now.after(REFUSAL_PAUSE), detail));
+            self.settle(now);
+        }
+    }
+
+    /// Goes to where the group belongs by what is known outside the protocol.
+    pub(super) fn settle(&mut self, now: Moment) {
+        let trouble = self.trouble(now);
+        match (self.phase, trouble) {
+            (Phase::Leaving(_), Some(why)) => self.leave(now, why),
+            (Phase::Leaving(_), None) => {}
+            (_, Some(why)) if self.started.is_some() => self.rest(now, why),
+            (Phase::Initialize | Phase::Fault, None) if self.started.is_some() => {
+                if self.settings.priority == Priority::OWNER {
+                    self.become_active(now, Why::AddressOwner);
+                } else {
+                    self.enter_backup(now, Why::Ready, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What keeps the group from taking part.
+    fn trouble(&mut self, now: Moment) -> Option<Why> {
+        if self.members.iter().any(Member::link_is_unknown) {
+            return Some(Why::LinkUnknown);
+        }
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if let Some(detail) = member.lost_for_good(now, self.settings.link_debounce) {
+                let detail = format!("{}: {detail}", self.settings.members[index].name);
+                member.give_up_link();
+                return Some(Why::LinkLost { detail });
+            }
+        }
+        if let Some((_, detail)) = &self.refused {
+            return Some(Why::AddressesRefused {
+                detail: detail.clone(),
+            });
+        }
+        match &self.health {
+            Health::Good => None,
+            Health::Unknown => Some(Why::HealthUnknown),
+            Health::Bad { detail } => Some(Why::Unhealthy {
+                detail: detail.clone(),
+            }),
+        }
+    }
+
+    /// Leaves the protocol: with priority zero when something was owned, silently otherwise.
+    fn rest(&mut self, now: Moment, why: Why) {
+        if matches!(self.phase, Phase::Active(_)) {
+            self.send_adverts(0);
+            self.release();
+        }
+        let waits = matches!(why, Why::HealthUnknown | Why::LinkUnknown);
+        self.phase = if waits {
+            Phase::Initialize
+        } else {
+            Phase::Fault
+        };
+        self.transition(now, why);
+    }
+
+    /// Backup with the timers of RFC 9568 §6.4.1. `recovered`: after a start or a Fault.
+    fn enter_backup(&mut self, now: Moment, why: Why, recovered: bool) {
+        let started = self.started.unwrap_or(now);
+        let preempt_delay = if recovered {
+            self.settings.preempt_delay
+        } else {
+            Duration::ZERO
+        };
+        for member in &mut self.members {
+            member.active_interval = self.settings.interval;
+            member.active_peer = None;
+            member.heard_active_at = None;
+            member.active_left = false;
+        }
+        for index in 0..self.members.len() {
+            let patience = self.down_interval(index);
+            self.members[index].down_at = now.after(patience);
+        }
+        self.phase = Phase::Backup(Backup {
+            entered: now,
+            quiet_until: started.after(self.settings.startup_quiet),
+            preempt_from: now.after(preempt_delay),
+            second_look: false,
+        });
+        self.transition(now, why);
+    }
+
+    /// Active to Backup.
+    pub(super) fn step_down(&mut self, now: Moment, why: Why) {
+        self.release();
+        self.enter_backup(now, why, false);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.announcer.stop();
+        for member in &mut self.members {
+            member.counters.left_active += 1;
+        }
+        self.actions.push_back(Action::Release);
+    }
+
+    /// Notes the phase that was just entered. A mere change of the reason is no transition.
+    pub(super) fn transition(&mut self, now: Moment, why: Why) {
+        let (from, to) = (self.noted, self.state());
+        self.why = why.clone();
+        if from != to {
+            self.noted = to;
+            self.since = now;
+            self.actions.push_back(Action::Transition { from, to, why });
+        }
+    }
+
+    /// Takes other settings without giving anything up that stays.
+    pub(super) fn reconfigure(&mut self, now: Moment, settings: GroupSettings) {
+        if settings == self.settings {
+            return;
+        }
+        let old = std::mem::replace(&mut self.settings, settings);
+        let mut members: Vec<Option<Member>> = self.members.drain(..).map(Some).collect();
+        for new in &self.settings.members {
+            let kept = old
+                .members
+                .iter()
+                .position(|before| before.vrid == new.vrid && before.family == new.family)
+                .and_then(|index| members[index].take());
+            let fresh = || Member::new(new, self.settings.interval);
+            self.members.push(kept.unwrap_or_else(fresh));
+        }
+        self.announcer
+            .reconfigure(self.settings.announce.clone(), addresses(&self.settings));
+        let same_addresses = addresses(&old).eq(addresses(&self.settings));
+        if self.state() == State::Active && !self.is_leaving() {
+            if !same_addresses {
+                self.own_now(now);
+            }
+            self.advertise_now(now);
+        }
+        self.settle(now);
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask bench NAME`: measures, prints a table and writes `target/bench/NAME.json`.
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Subcommand;
+use lab_tests::cluster::{Cluster, Programs};
+use lab_tests::failover::{self, Fault};
+use lab_tests::figures::{self, Row};
+use lab_tests::{Lab, Machine};
+
+use crate::{bench_proxy, cargo, dist, say};
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// What a client sees when the owner of the API's VIP fails
+    Failover {
+        /// Faults of each kind
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Only these cases, such as cluster/power_cut; all when none is given
+        #[arg(long = "case")]
+        cases: Vec<Fault>,
+        /// Leave the lab (prefix `bench`) as it is at the end
+        #[arg(long)]
+        keep: bool,
+    },
+    /// haproxy-lite beside HAProxy and nginx
+    Proxy(bench_proxy::Args),
+}
+
+/// Runs `cargo xtask bench`.
+///
+/// # Errors
+///
+/// When something cannot be built, brought up or measured.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let (name, rows) = match &args.bench {
+        Bench::Failover { runs, cases, keep } => ("failover", failover(*runs, cases, *keep)?),
+        Bench::Proxy(args) => ("proxy", bench_proxy::run(args)?),
+    };
+    ensure!(!rows.is_empty(), "nothing was measured");
+    let file = figures::publish(name, &rows)?;
+    say::result(figures::table(&rows));
+    say::progress(format_args!("written to {}", file.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failover(runs: usize, cases: &[Fault], keep: bool) -> Result<Vec<Row>> {
+    let faults = if cases.is_empty() { &Fault::ALL } else { cases };
+    let lab = Lab::open("bench")?;
+    let programs = built()?;
+    lab.up(&Machine::CONTROL_PLANE)?;
+    let cluster = three_control_planes(&lab, programs)?;
+    cluster.create()?;
+    let rows = failover::run(&cluster, faults, runs)?;
+    if !keep {
+        lab.down()?;
+    }
+    Ok(rows)
+}
+
+/// The programs, built as for every measurement.
+pub(crate) fn built() -> Result<Programs> {
+    let dist = dist::build(dist::Profile::Lab)?;
+    Ok(Programs {
+        lbctl: dist.lbctl,
+        lbnode: dist.lbnode,
+    })
+}
+
+/// The cluster of the smallest example.
+pub(crate) fn three_control_planes(lab: &Lab, programs: Programs) -> Result<Cluster<'_>> {
+    let example = cargo::root().join("examples/three-control-planes.yaml");
+    let text = fs::read_to_string(&example)
+        .with_context(|| format!("cannot read {}", example.display()))?;
+    Cluster::new(lab, programs, &Machine::CONTROL_PLANE, &text)
+}
