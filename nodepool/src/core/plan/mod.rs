@@ -239,9 +239,7 @@ impl Planner<'_> {
     /// The machine whose `kubeadm init` makes the cluster, while there is none.
     fn maker(&self) -> Option<IpAddr> {
         let first = self.situation.desired.control_planes().next();
-        first
-            .filter(|_| !self.lives)
-            .map(|machine| machine.address)
+        first.filter(|_| !self.lives).map(|machine| machine.address)
     }
 
     fn prepare(&self) -> Stage {
