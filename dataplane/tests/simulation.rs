@@ -16,22 +16,24 @@ fn start() -> Instant {
 }
 
 fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap())
+    env::var(name)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
 }
 
 /// Tells all stories, on all processors; the violation of the lowest seed.
 fn tell(seeds: Range<u64>, flaw: Option<Flaw>) -> Result<Vec<Summary>, Violation> {
-    let workers = thread::available_parallelism().map_or(2, usize::from) as u64;
+    let workers = thread::available_parallelism().map_or(2, usize::from);
     let start = start();
     let results: Vec<Result<Vec<Summary>, Violation>> = thread::scope(|scope| {
         let one = |worker| {
-            let mine = (seeds.start + worker..seeds.end).step_by(workers as usize);
+            let mine = seeds.clone().skip(worker).step_by(workers);
             scope.spawn(move || mine.map(|seed| run(seed, flaw, start)).collect())
         };
         let threads: Vec<_> = (0..workers).map(one).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap())
+            .map(|thread| thread.join().expect("no story panics"))
             .collect()
     });
     let mut summaries = Vec::new();

@@ -5,6 +5,12 @@
 //!
 //! `-- --bench [CASE…] [--rounds N]` prints the side-by-side figures instead.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program without a harness"
+)]
+
 mod beside_keepalived;
 mod heal;
 mod load;
