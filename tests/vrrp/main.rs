@@ -4,6 +4,11 @@
 //! `target/dist/lbnode` as `cargo xtask dist` leaves it.
 //!
 //! `-- --bench [CASE…] [--rounds N]` prints the side-by-side figures instead.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program reports there"
+)]
 
 mod beside_keepalived;
 mod heal;

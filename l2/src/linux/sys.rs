@@ -50,6 +50,12 @@ pub(super) fn schedule_round_robin(priority: i32) -> io::Result<()> {
     check(unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) })
 }
 
+/// Sets the nice level of the calling thread.
+pub(super) fn set_nice(level: libc::c_int) -> io::Result<()> {
+    // SAFETY: no memory is involved; 0 is the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, level) })
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())

@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held};
 use l2::linux::process::{Caught, Signals, signal, terminate, wait_either};
-use l2::linux::realtime;
 
 use crate::clock::now;
 use crate::config::{GroupPlan, Plan};
 use crate::host::{LIFETIME, MARK, remove_ours};
+use crate::urgency::Urgency;
 use ears::Ears;
 use farewell::say_farewell;
 use watchdog::{Duty, Watchdog};
@@ -53,7 +53,7 @@ const ANNOUNCEMENT: Duration = Duration::from_millis(5);
 pub(crate) fn run(plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
     let signals = Signals::catch()?;
     // Said by the router process when it is not permitted.
-    let _ = realtime::schedule(PRIORITY);
+    Urgency::take(PRIORITY);
     let mut pause = FIRST_PAUSE;
     loop {
         let started = now();
