@@ -11,6 +11,7 @@
 )]
 
 mod beside_keepalived;
+mod confined;
 mod heal;
 mod load;
 mod ours;
@@ -60,6 +61,7 @@ fn start() -> Result<ExitCode> {
         ours::SCENARIOS,
         heal::SCENARIOS,
         wire::SCENARIOS,
+        confined::SCENARIOS,
         load::SCENARIOS,
         beside_keepalived::SCENARIOS,
     ]

@@ -39,18 +39,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const PATIENCE: Duration = Duration::from_secs(15);
 
 fn three(arena: &Arena, context: &Context, interval: u32) -> Result<Vec<Router>> {
-    let routers: Vec<Router> = [240, 160, 80]
-        .into_iter()
-        .enumerate()
-        .map(|(index, priority)| {
-            let setup = Setup {
-                priority,
-                interval,
-                ..Setup::default()
-            };
-            Router::start(arena, index, &Maker::Lbnode(context.lbnode.clone()), &setup)
-        })
-        .collect::<Result<_>>()?;
+    let mut routers = Vec::new();
+    for (index, priority) in [240, 160, 80].into_iter().enumerate() {
+        let setup = Setup {
+            priority,
+            interval,
+            ..Setup::default()
+        };
+        let maker = Maker::Lbnode(context.lbnode.clone());
+        routers.push(Router::start(arena, index, &maker, &setup)?);
+        // Without preemption whoever is first stays Active.
+        arena.wait_until_owner_lenient(false, 0, PATIENCE)?;
+    }
     arena.wait_for_owner(0, PATIENCE)?;
     Ok(routers)
 }

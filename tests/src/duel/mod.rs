@@ -127,7 +127,6 @@ pub fn run(lbnode: &std::path::Path, cases: &[Case], rounds: usize) -> Result<Ve
 pub fn round(maker: &Maker, case: Case) -> Result<Round> {
     let arena = Arena::build(3)?;
     let mut routers = start(&arena, maker, case.interval)?;
-    arena.wait_for_owner(0, Duration::from_secs(20))?;
     let client = Prober::start(
         Some(&arena.client_seat()),
         Plan::connect(std::net::SocketAddr::new(VIP, PORT)).paced(2, 250),
@@ -159,21 +158,18 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
 }
 
 fn start(arena: &Arena, maker: &Maker, interval: u32) -> Result<Vec<Router>> {
-    (0..3)
-        .map(|index| {
-            let priority = [240, 160, 80][index];
-            Router::start(
-                arena,
-                index,
-                maker,
-                &Setup {
-                    priority,
-                    interval,
-                    ..Setup::default()
-                },
-            )
-        })
-        .collect()
+    let mut routers = Vec::new();
+    for (index, priority) in [240, 160, 80].into_iter().enumerate() {
+        let setup = Setup {
+            priority,
+            interval,
+            ..Setup::default()
+        };
+        routers.push(Router::start(arena, index, maker, &setup)?);
+        // Without preemption whoever is first stays Active.
+        arena.wait_for_owner(0, Duration::from_secs(20))?;
+    }
+    Ok(routers)
 }
 
 fn rows_of(case: Case, ours: &[Round], theirs: &[Round]) -> Vec<Row> {

@@ -50,8 +50,10 @@ const ANNOUNCEMENT: Duration = Duration::from_millis(5);
 
 /// Runs the router until it is told to stop; reads the configuration anew through `plan` when it has to
 /// clean up.
-pub(crate) fn run(plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
-    let signals = Signals::catch()?;
+///
+/// `signals` were caught before any other thread was started: one that had not blocked them would take
+/// them, and end this process or, as the first one of a container, lose them.
+pub(crate) fn run(signals: &Signals, plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
     // Said by the router process when it is not permitted.
     Urgency::take(PRIORITY);
     let mut pause = FIRST_PAUSE;
@@ -60,7 +62,7 @@ pub(crate) fn run(plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
         let (child, lifeline) = spawn()?;
         let (status, stopping) = Watch {
             lifeline,
-            signals: &signals,
+            signals,
             plan: &plan,
         }
         .over(child)?;
