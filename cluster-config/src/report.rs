@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Place, Related, Severity};
-use crate::yaml::Span;
+use crate::yaml::{Span, is_invisible};
 
 /// More findings than anybody reads; the rest is counted.
 const MAX_FINDINGS: usize = 1_000;
@@ -110,9 +110,47 @@ fn floor_boundary(text: &str, offset: usize) -> usize {
 fn printable(c: char) -> char {
     match c {
         '\t' => '→',
-        c if c.is_control() => '·',
+        c if is_unprintable(c) => '·',
         c => c,
     }
+}
+
+/// Whether a terminal would obey the character, or hide it, instead of showing it.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || is_invisible(c)
+}
+
+/// Longest quotation of a value in a message, in characters.
+const MAX_QUOTATION: usize = 80;
+
+/// A message that may quote values of the file: made safe for terminals, and short.
+fn message(text: String) -> String {
+    let long = text.len() > MAX_QUOTATION;
+    if !long && !text.chars().any(is_unprintable) {
+        return text;
+    }
+    let parts: Vec<String> = text
+        .split('`')
+        .enumerate()
+        .map(|(index, part)| {
+            // Every second part stands in quotation marks.
+            let quoted = index % 2 == 1 && part.chars().count() > MAX_QUOTATION;
+            let kept = if quoted { MAX_QUOTATION } else { usize::MAX };
+            let mut out = String::new();
+            for c in part.chars().take(kept) {
+                if is_unprintable(c) {
+                    out.extend(c.escape_default());
+                } else {
+                    out.push(c);
+                }
+            }
+            if quoted {
+                out.push('…');
+            }
+            out
+        })
+        .collect();
+    parts.join("`")
 }
 
 /// The findings so far.
@@ -165,6 +203,14 @@ impl<'s> Report<'s> {
         self.errors > 0
     }
 
+    /// Whether this was said of this place.
+    pub(crate) fn has(&self, code: Code, span: Span) -> bool {
+        let place = self.source.place(span);
+        self.diagnostics
+            .iter()
+            .any(|found| found.code == code && found.place == place)
+    }
+
     /// Whether further findings are counted only.
     pub(crate) fn is_full(&self) -> bool {
         self.diagnostics.len() >= MAX_FINDINGS
@@ -199,7 +245,7 @@ impl<'s> Report<'s> {
                 code,
                 severity,
                 place: self.source.place(span),
-                message,
+                message: self::message(message),
                 hint: None,
                 related: Vec::new(),
             });
@@ -227,7 +273,7 @@ impl Finding<'_, '_> {
     /// How to put it right.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(diagnostic) = &mut self.diagnostic {
-            diagnostic.hint = Some(hint.into());
+            diagnostic.hint = Some(message(hint.into()));
         }
         self
     }
@@ -237,7 +283,7 @@ impl Finding<'_, '_> {
         if let Some(diagnostic) = &mut self.diagnostic {
             diagnostic.related.push(Related {
                 place: self.source.place(span),
-                message: message.into(),
+                message: self::message(message.into()),
             });
         }
         self

@@ -10,6 +10,12 @@
     reason = "a test program reports there"
 )]
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program without a harness"
+)]
+
 mod beside_keepalived;
 mod confined;
 mod heal;

@@ -23,9 +23,9 @@ pub(crate) fn check(cluster: &Cluster, documents: &Documents<'_>, report: &mut R
     documents::check(cluster, documents, report);
     nodes::check(cluster, documents, report);
     load_balancer::check(cluster, report);
-    vips::check(cluster, report);
+    vips::check(cluster, documents, report);
     port::check(cluster, report);
-    pools::check(cluster, report);
+    pools::check(cluster, documents, report);
     network::check(cluster, report);
-    settings::check(cluster, report);
+    settings::check(cluster, documents, report);
 }

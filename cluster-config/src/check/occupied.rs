@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::model::Cluster;
 use crate::net::IpRange;
 use crate::yaml::Span;
 
@@ -65,4 +66,22 @@ impl Occupied {
 /// IPv6 sorts after IPv4, as in `IpAddr`.
 fn reach(entry: &Use) -> IpAddr {
     entry.range.last()
+}
+
+/// The addresses of all nodes.
+pub(super) fn node_uses(cluster: &Cluster) -> Vec<Use> {
+    cluster
+        .nodes()
+        .flat_map(|node| {
+            let own = Some(&node.address);
+            own.into_iter().chain(node.k8s_ip.as_ref())
+        })
+        .filter_map(|address| {
+            Some(Use {
+                range: IpRange::single((**address).into()),
+                span: address.span()?,
+                what: format!("the node `{}`", **address),
+            })
+        })
+        .collect()
 }

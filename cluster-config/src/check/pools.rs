@@ -1,22 +1,35 @@
-//! Address pools: V08, V10, V12, V35, F09, and their selectors.
+//! Address pools: V08, V10, V12, V32, V35, F09, and their selectors.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::extent::{Extent, is_layer2};
-use super::occupied::{Occupied, Use};
+use super::occupied::{Occupied, Use, node_uses};
 use crate::code::Code;
 use crate::derive::placement;
-use crate::model::{Cluster, ClusterType, Mode, Operator, Selector};
-use crate::net::never_hosts;
+use crate::documents::Documents;
+use crate::model::{Cluster, ClusterType, Mode, Operator};
+use crate::net::{IpRange, never_hosts};
 use crate::report::Report;
-use crate::yaml::Span;
+use crate::suggest::nearest;
+use crate::yaml::{Node, Span};
 
-pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
+pub(super) fn check(cluster: &Cluster, documents: &Documents<'_>, report: &mut Report<'_>) {
     allowed(cluster, report);
     names(cluster, report);
     let never = never_hosts();
+    let nodes = Occupied::new(node_uses(cluster));
     for entry in pool_uses(cluster) {
+        if let Some(node) = nodes.hit(&entry.range) {
+            report
+                .error(
+                    Code::V32,
+                    entry.span,
+                    format!("{} holds the address of {}", entry.what, node.what),
+                )
+                .also(node.span, "the node")
+                .hint("a Service could get this address: choose a range without machines");
+        }
         let shared = never.intersection(&[entry.range].into_iter().collect());
         if let Some(bad) = shared.ranges().next() {
             report
@@ -46,11 +59,50 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
     }
     subnets(cluster, report);
     manual_only(cluster, report);
-    for pool in &cluster.load_balancer.pools {
-        let selectors = [&pool.service_selector, &pool.namespace_selector];
-        for selector in selectors.into_iter().flatten() {
-            conditions(selector, pool.name.span(), report);
+    for pool in written_pools(documents) {
+        for selector in ["serviceSelector", "namespaceSelector"] {
+            for condition in pool
+                .at(&[selector, "matchExpressions"])
+                .map(Node::items)
+                .unwrap_or_default()
+            {
+                values(condition, report);
+            }
         }
+    }
+}
+
+fn written_pools<'d>(documents: &Documents<'d>) -> &'d [Node] {
+    documents
+        .cluster
+        .and_then(|document| document.at(&["spec", "loadBalancer", "addressPools"]))
+        .map(Node::items)
+        .unwrap_or_default()
+}
+
+/// Whether every range of the pools could be read; what lies outside of them all is unknown otherwise.
+pub(super) fn all_ranges_are_known(documents: &Documents<'_>) -> bool {
+    let load_balancer = documents
+        .cluster
+        .and_then(|document| document.at(&["spec", "loadBalancer"]));
+    let Some(load_balancer) = load_balancer else {
+        return true;
+    };
+    let mistyped = |name: &str| name != "addressPools" && nearest(name, ["addressPools"]).is_some();
+    match load_balancer.entry("addressPools") {
+        None => !load_balancer
+            .entries()
+            .iter()
+            .any(|entry| mistyped(&entry.key)),
+        Some(_) => written_pools(documents).iter().all(|pool| {
+            let ranges = pool.get("addresses").map(Node::items).unwrap_or_default();
+            let known = |range: &Node| {
+                range
+                    .text()
+                    .is_some_and(|text| text.parse::<IpRange>().is_ok())
+            };
+            !ranges.is_empty() && ranges.iter().all(known)
+        }),
     }
 }
 
@@ -154,26 +206,33 @@ fn manual_only(cluster: &Cluster, report: &mut Report<'_>) {
     }
 }
 
-fn conditions(selector: &Selector, span: Option<Span>, report: &mut Report<'_>) {
-    let Some(span) = span else { return };
-    for condition in &selector.match_expressions {
-        let wants_values = matches!(condition.operator, Operator::In | Operator::NotIn);
-        if wants_values == condition.values.is_empty() {
-            let (message, hint) = if wants_values {
-                ("needs `values`", "list the values to compare with")
-            } else {
-                ("takes no `values`", "remove `values`, or use `In`")
-            };
+/// `In` and `NotIn` compare with values, the others ask for the key alone.
+fn values(condition: &Node, report: &mut Report<'_>) {
+    let Some(word) = condition.get("operator") else {
+        return;
+    };
+    let Some(operator) = word.text().and_then(Operator::from_word) else {
+        return;
+    };
+    let listed = condition
+        .entry("values")
+        .filter(|entry| !entry.value.items().is_empty());
+    match (operator, listed) {
+        (Operator::In | Operator::NotIn, None) => {
+            report
+                .error(Code::F05, word.span, format!("`{operator}` needs `values`"))
+                .hint("list the values to compare with");
+        }
+        (Operator::Exists | Operator::DoesNotExist, Some(entry)) => {
             report
                 .error(
                     Code::F05,
-                    span,
-                    format!(
-                        "a selector of this pool: `{}` on `{}` {message}",
-                        condition.operator, condition.key
-                    ),
+                    entry.key_span,
+                    format!("`{operator}` takes no `values`"),
                 )
-                .hint(hint);
+                .also(word.span, "the condition")
+                .hint("remove `values`, or use `In`");
         }
+        _ => {}
     }
 }

@@ -1,10 +1,11 @@
 //! Numbers that must fit each other: E05, E06, and limits that depend on the cluster.
 
 use crate::code::Code;
+use crate::documents::Documents;
 use crate::model::{Cluster, ClusterType, Profile};
 use crate::report::Report;
 
-pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
+pub(super) fn check(cluster: &Cluster, documents: &Documents<'_>, report: &mut Report<'_>) {
     let load_balancer = &cluster.load_balancer;
     let vrrp = &load_balancer.vrrp;
     let interval = &vrrp.advertisement_interval_millis;
@@ -50,6 +51,19 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
             Code::E04,
             span,
             "`profile: edge` has no effect: the cluster is not `standalone`",
+        );
+    }
+    let proxy = documents
+        .cluster
+        .and_then(|document| document.at(&["spec", "proxy"]));
+    if let Some(proxy) = proxy
+        && proxy.entry("url").is_none()
+        && let Some(entry) = proxy.entry("noProxy")
+    {
+        report.notice(
+            Code::E04,
+            entry.key_span,
+            "`noProxy` has no effect without `url`",
         );
     }
     let pods = &cluster.max_pods_per_node;

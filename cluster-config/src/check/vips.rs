@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 
 use super::extent::{Extent, is_layer2};
-use super::occupied::{Occupied, Use};
-use super::pools::pool_uses;
+use super::occupied::{Occupied, node_uses};
+use super::pools::{all_ranges_are_known, pool_uses};
 use crate::code::Code;
 use crate::derive::placement;
+use crate::documents::Documents;
 use crate::model::{Cluster, ClusterType, Mode};
-use crate::net::{IpRange, is_buggy, is_host};
+use crate::net::{is_buggy, is_host};
 use crate::report::Report;
 use crate::yaml::Span;
 
-pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
+pub(super) fn check(cluster: &Cluster, documents: &Documents<'_>, report: &mut Report<'_>) {
     let vips = &cluster.load_balancer.vips;
     let pools = Occupied::new(pool_uses(cluster));
     let nodes = Occupied::new(node_uses(cluster));
@@ -55,7 +56,9 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
                 .hint("a Service could get this address: choose one outside of every pool, or shrink the pool");
         }
         let carriers = if key == "ingressVIP" { &services } else { &api };
-        subnet(key, vip, span, carriers, report);
+        if is_host(vip) {
+            subnet(key, vip, span, carriers, report);
+        }
     }
     if let (Some(ingress), Some(span)) = (&vips.ingress, vips.control_plane.span())
         && **ingress == *vips.control_plane
@@ -70,24 +73,7 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
             .also(span, "also here")
             .hint("give each its own address");
     }
-    ingress(cluster, &pools, report);
-}
-
-fn node_uses(cluster: &Cluster) -> Vec<Use> {
-    cluster
-        .nodes()
-        .flat_map(|node| {
-            let own = Some(&node.address);
-            own.into_iter().chain(node.k8s_ip.as_ref())
-        })
-        .filter_map(|address| {
-            Some(Use {
-                range: IpRange::single((**address).into()),
-                span: address.span()?,
-                what: format!("the node `{}`", **address),
-            })
-        })
-        .collect()
+    ingress(cluster, documents, &pools, report);
 }
 
 fn usable(key: &str, vip: IpAddr, span: Span, report: &mut Report<'_>) {
@@ -120,7 +106,12 @@ fn subnet(key: &str, vip: IpAddr, span: Span, carriers: &Extent<'_>, report: &mu
     }
 }
 
-fn ingress(cluster: &Cluster, pools: &Occupied, report: &mut Report<'_>) {
+fn ingress(
+    cluster: &Cluster,
+    documents: &Documents<'_>,
+    pools: &Occupied,
+    report: &mut Report<'_>,
+) {
     let load_balancer = &cluster.load_balancer;
     let Some((vip, span)) = load_balancer
         .vips
@@ -142,6 +133,7 @@ fn ingress(cluster: &Cluster, pools: &Occupied, report: &mut Report<'_>) {
         return;
     }
     match pools.hit_address(vip) {
+        None if !all_ranges_are_known(documents) => {}
         None => {
             let found = report.error(
                 Code::V07,

@@ -133,7 +133,6 @@ pub(super) const CLUSTER_SPEC: &[Field] = &[
         "proxy",
         Shape::Map(&[
             Field::new("url", Shape::Text(Format::Url), "`http://host:port` of the proxy.")
-                .required()
                 .touches(Touch::AllNodes),
             Field::new(
                 "noProxy",

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::meant::{is_placeholder, meant};
 use crate::net::{IpRange, RangeError};
 
 /// Format of a text.
@@ -184,6 +185,19 @@ const IPV4: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(25[0-5]
 
 fn address_complaint(text: &str, format: Format, example: &str) -> Complaint {
     let message = format!("`{text}` is not {}", format.expected());
+    if is_placeholder(text) {
+        return complaint(
+            message,
+            format!("put an address in its place, such as `{example}`"),
+        );
+    }
+    let fits = |text: &str| match format {
+        Format::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
+        _ => text.parse::<Ipv4Addr>().is_ok(),
+    };
+    if let Some(meant) = meant(text, fits) {
+        return complaint(format!("{message}: {}", meant.why), meant.hint);
+    }
     let hint = match crate::net::parse_address(text) {
         Ok(IpAddr::V4(_)) => "this is an IPv4 address: IPv6 is needed here".to_owned(),
         Ok(IpAddr::V6(_)) => "this is an IPv6 address: only IPv4 is possible here".to_owned(),
@@ -199,6 +213,18 @@ fn address_complaint(text: &str, format: Format, example: &str) -> Complaint {
 }
 
 fn range_complaint(text: &str, format: Format) -> Result<(), Complaint> {
+    let message = format!("`{text}` is not {}", format.expected());
+    if is_placeholder(text) {
+        let hint = "put addresses in its place, such as `192.0.2.10-192.0.2.19`";
+        return Err(complaint(message, hint));
+    }
+    let fits = |text: &str| match format {
+        Format::Cidr => text.parse::<IpNet>().is_ok(),
+        _ => text.parse::<IpRange>().is_ok(),
+    };
+    if let Some(meant) = meant(text, fits) {
+        return Err(complaint(format!("{message}: {}", meant.why), meant.hint));
+    }
     let why = match text.parse::<IpRange>() {
         // A single address where a CIDR is needed.
         Ok(range) => {
@@ -206,18 +232,12 @@ fn range_complaint(text: &str, format: Format) -> Result<(), Complaint> {
                 Some(net) if !text.contains('/') => format!("write `{net}`"),
                 _ => "write a CIDR such as `10.0.0.0/16`".to_owned(),
             };
-            return Err(complaint(
-                format!("`{text}` is not {}", format.expected()),
-                hint,
-            ));
+            return Err(complaint(message, hint));
         }
         Err(why) => why,
     };
     let hint = match &why {
-        RangeError::Blank => format!(
-            "write `{}`",
-            text.chars().filter(|c| !c.is_whitespace()).collect::<String>()
-        ),
+        RangeError::Blank => "remove the blanks".to_owned(),
         RangeError::Reversed => match text.split_once('-') {
             Some((first, last)) => format!("write `{last}-{first}`"),
             None => "begin with the lower address".to_owned(),
@@ -237,10 +257,7 @@ fn range_complaint(text: &str, format: Format) -> Result<(), Complaint> {
                 .to_owned()
         }
     };
-    Err(complaint(
-        format!("`{text}` is not {}: {why}", format.expected()),
-        hint,
-    ))
+    Err(complaint(format!("{message}: {why}"), hint))
 }
 
 fn interface_pattern(text: &str) -> Result<(), Complaint> {

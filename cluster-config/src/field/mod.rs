@@ -5,6 +5,7 @@ mod cluster;
 mod documents;
 mod format;
 mod load_balancer;
+mod meant;
 mod nodes;
 
 pub(crate) use documents::{DOCUMENTS, Document, HEADER};

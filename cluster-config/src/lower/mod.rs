@@ -49,9 +49,11 @@ pub(crate) fn lower(documents: &Documents<'_>, cluster: &Node) -> Cluster {
         },
         add_package_repo: *boolean(at(&["osEnvironmentConfig", "addPackageRepo"]), true),
         periodic_health_check: *boolean(at(&["periodicHealthCheck", "enable"]), true),
-        http_proxy: at(&["proxy"]).map(|proxy| HttpProxy {
-            url: text(proxy.get("url")).unwrap_or_default(),
-            no_proxy: no_proxy(proxy.get("noProxy")),
+        http_proxy: at(&["proxy"]).and_then(|proxy| {
+            Some(HttpProxy {
+                url: text(proxy.get("url"))?,
+                no_proxy: no_proxy(proxy.get("noProxy")),
+            })
         }),
     }
 }

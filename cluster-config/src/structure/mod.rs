@@ -29,18 +29,20 @@ pub(crate) fn check_map(
                     node.span,
                     format!("{place} is {}, not a mapping", node.describe()),
                 )
-                .hint("write `key: value` lines, indented below");
+                .hint(mapping_hint(node, fields));
             return;
         }
     }
+    let mut mistyped = Vec::new();
     for entry in node.entries() {
         match fields.iter().find(|field| field.name == entry.key) {
             Some(field) => check_entry(entry, field, report),
-            None => unknown(entry, fields, place, report),
+            None => mistyped.extend(unknown(entry, fields, place, report)),
         }
     }
     for field in fields.iter().filter(|field| field.required) {
         let empty = match node.entry(field.name) {
+            None if mistyped.contains(&field.name) => continue,
             None => None,
             Some(entry) if entry.value.kind == Kind::Null => Some(entry.key_span),
             Some(_) => continue,
@@ -91,7 +93,13 @@ fn one_of(words: &[&str]) -> String {
     }
 }
 
-fn unknown(entry: &Entry, fields: &[Field], place: &str, report: &mut Report<'_>) {
+/// Complains about a key; the key that it was probably meant to be.
+fn unknown(
+    entry: &Entry,
+    fields: &[Field],
+    place: &str,
+    report: &mut Report<'_>,
+) -> Option<&'static str> {
     // Looking for a similar word costs time that nobody reads the fruit of.
     let search = !report.is_full();
     let found = report.error(
@@ -100,22 +108,27 @@ fn unknown(entry: &Entry, fields: &[Field], place: &str, report: &mut Report<'_>
         format!("unknown key `{}` in {place}", entry.key),
     );
     if !search {
-        return;
+        return None;
     }
     if let Some(near) = nearest(&entry.key, fields.iter().map(|field| field.name)) {
         found.hint(format!("did you mean `{near}`?"));
-        return;
+        return Some(near);
     }
     if let Some(path) = crate::field::elsewhere(&entry.key) {
         found.hint(format!("`{}` belongs to {path}", entry.key));
-        return;
+        return None;
     }
-    let known: Vec<String> = fields
+    found.hint(format!("known here: {}", known(fields)));
+    None
+}
+
+fn known(fields: &[Field]) -> String {
+    let names: Vec<String> = fields
         .iter()
         .filter(|field| !matches!(field.shape, Shape::Unused))
         .map(|field| format!("`{}`", field.name))
         .collect();
-    found.hint(format!("known here: {}", known.join(", ")));
+    names.join(", ")
 }
 
 fn check_entry(entry: &Entry, field: &'static Field, report: &mut Report<'_>) {
@@ -247,6 +260,20 @@ fn check_value(
         Shape::Bool => check_bool(node, field, report),
         Shape::Int { min, max } => check_int(node, field, (*min, *max), false, report),
         Shape::IntOrText { min, max } => check_int(node, field, (*min, *max), true, report),
+    }
+}
+
+/// How to write a mapping where something else stands.
+fn mapping_hint(node: &Node, fields: &[Field]) -> String {
+    let alone = fields.iter().find(|field| field.required);
+    match (node.text(), alone.map(|field| (field.name, field.shape))) {
+        (Some(text), Some((name, Shape::Text(format)))) if format.check(text).is_ok() => {
+            format!("write `{name}: {text}`")
+        }
+        _ => format!(
+            "write `key: value` lines, indented below; known here: {}",
+            known(fields)
+        ),
     }
 }
 

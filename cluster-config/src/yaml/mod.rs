@@ -4,9 +4,12 @@
 //! Anything in YAML that can surprise (anchors, merge keys, tags, duplicate keys) is refused while reading, so
 //! that the tree holds only what the eye sees.
 
+mod invisible;
 mod read;
 mod scalar;
+mod syntax;
 
+pub(crate) use invisible::is_invisible;
 pub(crate) use read::read;
 pub(crate) use scalar::{Plain, plain};
 

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
+use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::{Entry, Kind, Node, Span};
+use super::invisible::{named, without};
+use super::{Entry, Kind, Node, Span, is_invisible, syntax};
 use crate::code::Code;
 use crate::report::Report;
 
 /// Largest file read, in bytes. A cluster of ten thousand nodes needs less.
 const MAX_BYTES: usize = 4 << 20;
-const MAX_DEPTH: usize = 48;
+pub(super) const MAX_DEPTH: usize = 48;
 const MAX_NODES: usize = 400_000;
 
 /// The documents of a file; empty ones are left out. What YAML allows but the cluster file does not is reported.
@@ -47,7 +48,7 @@ pub(crate) fn read(text: &str, report: &mut Report<'_>) -> (Vec<Node>, bool) {
         let (event, span) = match event {
             Ok(next) => next,
             Err(error) => {
-                builder.syntax(&error);
+                syntax::explain(text, &error, builder.report);
                 return (builder.documents, false);
             }
         };
@@ -174,6 +175,7 @@ impl Builder<'_, '_, '_> {
     }
 
     fn value(&mut self, node: Node) {
+        let node = self.visible(node);
         match self.open.last_mut() {
             None => {
                 if node.kind != Kind::Null {
@@ -229,6 +231,39 @@ impl Builder<'_, '_, '_> {
         }
     }
 
+    /// Refuses what stands without quotes and does not look like what it is. A key keeps its readable part, so
+    /// that it is not missing as well.
+    fn visible(&mut self, node: Node) -> Node {
+        let Kind::Scalar { text, plain: true } = &node.kind else {
+            return node;
+        };
+        let Some(hidden) = text.chars().find(|c| is_invisible(*c)) else {
+            return node;
+        };
+        let source = self.text.get(node.span.start..node.span.end);
+        let span = source
+            .and_then(|source| source.find(hidden))
+            .map_or(node.span, |at| {
+                let start = node.span.start + at;
+                Span::new(start, start + hidden.len_utf8())
+            });
+        self.report
+            .error(Code::Y10, span, named(hidden))
+            .hint("replace it by a space, or remove it; in quotes it would be part of the text");
+        let is_key = matches!(self.open.last(), Some(Open::Map { key: None, .. }));
+        Node {
+            span: node.span,
+            kind: if is_key {
+                Kind::Scalar {
+                    text: without(text),
+                    plain: true,
+                }
+            } else {
+                Kind::Refused
+            },
+        }
+    }
+
     fn tag(&mut self, span: Span) {
         self.report
             .error(Code::Y08, span, "tags (`!…`) are not supported")
@@ -243,114 +278,5 @@ impl Builder<'_, '_, '_> {
                 "anchors and aliases (`&name`, `*name`) are not supported",
             )
             .hint("write the value out, or quote it if `&` or `*` belongs to it");
-    }
-
-    fn syntax(&mut self, error: &ScanError) {
-        let at = error
-            .marker()
-            .byte_offset()
-            .unwrap_or(self.text.len())
-            .min(self.text.len());
-        let (code, message, hint) = explain(error.kind());
-        let end = self.text.trim_end().len();
-        let in_quotes = matches!(
-            error.kind(),
-            ErrorKind::UnclosedQuotedScalar
-                | ErrorKind::InvalidQuotedScalarIndent
-                | ErrorKind::DocumentIndicatorInQuotedScalar
-        );
-        let opening = self.text[..at].rfind(['"', '\'']).filter(|_| in_quotes);
-        if code == Code::Y02
-            && let Some(tab) = self.tab(at)
-        {
-            self.report
-                .error(code, Span::new(tab, tab + 1), message.unwrap_or_default())
-                .hint(hint);
-            return;
-        }
-        let span = self.syntax_span(opening.unwrap_or_else(|| at.min(end)));
-        let message = message.unwrap_or_else(|| error.kind().to_string());
-        self.report.error(code, span, message).hint(hint);
-    }
-
-    /// The first tab of the line.
-    fn tab(&self, at: usize) -> Option<usize> {
-        let before = self.text.get(..at)?;
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = self.text[start..].split('\n').next()?;
-        line.find('\t').map(|tab| start + tab)
-    }
-
-    /// From the place of a syntax error to the end of the word there.
-    fn syntax_span(&self, at: usize) -> Span {
-        let mut start = at;
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
-        }
-        let word = self.text[start..]
-            .find(char::is_whitespace)
-            .unwrap_or(self.text.len() - start)
-            .min(40);
-        let mut end = start + word.max(1);
-        while end < self.text.len() && !self.text.is_char_boundary(end) {
-            end += 1;
-        }
-        Span::new(start, end.min(self.text.len()).max(start))
-    }
-}
-
-/// Code, words and advice for a syntax error; without words the parser's own are used.
-fn explain(kind: &ErrorKind) -> (Code, Option<String>, &'static str) {
-    let own = |text: &str| Some(text.to_owned());
-    match kind {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => (
-            Code::Y02,
-            own("a tab stands where YAML wants spaces"),
-            "replace the tab by spaces",
-        ),
-        ErrorKind::RecursionLimitExceeded => (
-            Code::Y06,
-            Some(format!("more than {MAX_DEPTH} levels of nesting")),
-            "a cluster file has about ten levels: is this the right file?",
-        ),
-        ErrorKind::DirectiveDisallowed => (
-            Code::Y08,
-            own("YAML directives (`%…`) are not supported"),
-            "remove the line",
-        ),
-        ErrorKind::MappingValueNotAllowed => (
-            Code::V02,
-            own("a `:` is not allowed here"),
-            "check the indentation of this line and the one above; quote text that contains `: `",
-        ),
-        ErrorKind::UnclosedQuotedScalar
-        | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            Code::V02,
-            own("the closing quote is missing"),
-            "close the quote on the same line",
-        ),
-        ErrorKind::InvalidIndentation
-        | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::InvalidSimpleKey
-        | ErrorKind::SimpleKeyExpected => (
-            Code::V02,
-            own("a key with `:` is expected here"),
-            "check the indentation of this line, and for a missing `:`",
-        ),
-        ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::BlockSequenceEntryNotAllowed => (
-            Code::V02,
-            own("a list entry (`- `) does not fit here"),
-            "check the indentation: entries of one list stand below each other",
-        ),
-        _ => (
-            Code::V02,
-            None,
-            "check indentation, quotes and brackets on this line and the one above",
-        ),
     }
 }
