@@ -40,7 +40,7 @@ enum Command {
     Bench(bench::Args),
     /// A cluster from one file in a lab, and the death of the machine that owns its VIP
     Demo,
-    /// Build lbctl and the static lbnode into target/dist
+    /// Build lbctl and lbnode, both static, into target/dist
     Dist(dist::Args),
     /// Write the OCI archive of lbnode
     Image(image::Args),
