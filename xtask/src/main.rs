@@ -52,7 +52,7 @@ enum Command {
     Lint(lint::Args),
     /// Write schema/cluster.schema.json and docs/config.md
     Schema,
-    /// Units, documentation, simulation, then the lab; ends with one closing line
+    /// Units, documentation, simulation, virtual routers, then the lab; ends with one closing line
     Test(test::Args),
 }
 
