@@ -51,22 +51,28 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 pub(super) fn check(args: &cli::CheckConfig, ui: Ui) -> Result<(), Failure> {
     let loaded = cluster_file::load(&args.file)?;
+    let name = cluster_file::name(&args.file);
     match args.output {
         cli::Output::Table => {
             let text = cluster_config::render_text(&loaded.diagnostics, ui.color);
             if !text.is_empty() {
                 ui.say(text.trim_end());
             }
-            if !loaded.has_errors() {
-                ui.result(&format!("{}: ok\n", args.file.display()))?;
+            if loaded.has_errors() {
+                let summary = cluster_config::summary(&loaded.diagnostics);
+                ui.say(&format!("\n{name}: {summary}"));
+            } else {
+                ui.result(&format!("{name}: ok\n"))?;
             }
         }
-        form => {
+        cli::Output::Json => ui.result(&cluster_config::render_json(&loaded.diagnostics))?,
+        cli::Output::Yaml => {
             let json = cluster_config::render_json(&loaded.diagnostics);
-            let value: serde_json::Value = serde_json::from_str(&json).map_err(|error| {
-                Failure::failed(format!("diagnostics have no JSON form: {error}"))
+            // JSON is YAML; read as such, keys keep their order.
+            let value: serde_yaml::Value = serde_yaml::from_str(&json).map_err(|error| {
+                Failure::failed(format!("diagnostics have no YAML form: {error}"))
             })?;
-            ui.listing(form, &value)?;
+            ui.listing(args.output, &value)?;
         }
     }
     if loaded.has_errors() {
