@@ -222,6 +222,9 @@ fn diff_ends_with_0_5_or_3() {
     assert_eq!(refused.status.code(), Some(3));
     let rows: serde_json::Value = serde_json::from_slice(&refused.stdout).expect("JSON");
     assert_eq!(rows[0]["allowed"], false);
+    let both = lbctl(&["diff", "-f", "-", "--against", "-"]);
+    assert_eq!(both.status.code(), Some(2));
+    assert!(text(&both.stderr).contains("not both"));
 }
 
 #[test]

@@ -45,6 +45,15 @@ impl<'a> From<&'a Change> for Row<'a> {
 }
 
 pub(super) fn run(args: &cli::Diff, ui: Ui) -> Result<(), Failure> {
+    if [&args.against, &args.file]
+        .iter()
+        .all(|path| path.as_os_str() == "-")
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            "stdin can be the old file or the new one, not both",
+        ));
+    }
     let old = cluster_file::cluster(&args.against, ui)?;
     let new = cluster_file::cluster(&args.file, ui)?;
     let changes = cluster_config::changes(&old, &new);
