@@ -4,4 +4,3 @@
 //! and move to another node while no API server answers.
 
 pub mod core;
-pub mod simulation;

@@ -238,6 +238,7 @@ fn settings(config: &ProxyConfig) -> Settings {
             connections: config.source_limits.connections,
             per_second: config.source_limits.per_second,
         },
+        splice: config.splice,
         log_sessions: config.session_log,
     }
 }

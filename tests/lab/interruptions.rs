@@ -20,60 +20,79 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
     run: an_interrupted_create_is_finished_by_the_next,
 }];
 
-/// Steps as the logs name them, in the order in which they come.
-const STEPS: [&str; 8] = [
-    "copy /usr/local/bin/kube",
-    "write /etc/kubernetes/manifests/lb-proxy.yaml",
-    "import 7 images",
-    "kubeadm init",
-    "upload certificates",
-    "kubeadm join",
-    "set routes",
-    "set labels",
+/// Asked to end, `create` finishes the step it is at: `kubeadm init` is done then, and the next run, which does not
+/// know the secrets of this one, uploads the certificates anew before it joins the others.
+const GENTLY: [(&str, Signal); 8] = [
+    (COPY, Signal::SIGINT),
+    (IMPORT, Signal::SIGINT),
+    (MANIFEST, Signal::SIGINT),
+    (INIT, Signal::SIGINT),
+    (UPLOAD, Signal::SIGINT),
+    (JOIN, Signal::SIGINT),
+    (ROUTES, Signal::SIGINT),
+    (LABELS, Signal::SIGINT),
 ];
+
+/// Killed in `kubeadm init`, the next run begins that anew and has its secrets; killed in a join, it does not.
+const NOT_GENTLY: [(&str, Signal); 8] = [
+    (COPY, Signal::SIGKILL),
+    (IMPORT, Signal::SIGKILL),
+    (MANIFEST, Signal::SIGKILL),
+    (INIT, Signal::SIGKILL),
+    (JOIN, Signal::SIGKILL),
+    (UPLOAD, Signal::SIGKILL),
+    (ROUTES, Signal::SIGKILL),
+    (LABELS, Signal::SIGKILL),
+];
+
+/// What one pass tries.
+const SHORT: [(&str, Signal); 3] = [
+    (IMPORT, Signal::SIGINT),
+    (INIT, Signal::SIGKILL),
+    (JOIN, Signal::SIGKILL),
+];
+
+// Steps as the logs name them.
+const COPY: &str = "copy /usr/local/bin/kube";
+const IMPORT: &str = "import 7 images";
+const MANIFEST: &str = "write /etc/kubernetes/manifests/lb-proxy.yaml";
+const INIT: &str = "kubeadm init";
+const UPLOAD: &str = "upload certificates";
+const JOIN: &str = "kubeadm join";
+const ROUTES: &str = "set routes";
+const LABELS: &str = "set labels";
 
 fn an_interrupted_create_is_finished_by_the_next(context: &Context) -> Result<()> {
     let lab = context.bare()?;
-    // In one go through creation a step is interrupted after the other, gently and not in turns.
-    let rounds: &[&[(&str, Signal)]] = &[&[
-        (STEPS[2], Signal::SIGINT),
-        (STEPS[3], Signal::SIGKILL),
-        (STEPS[5], Signal::SIGKILL),
-    ]];
-    run_rounds(lab, rounds)?;
     if context.full {
-        for signal in [Signal::SIGINT, Signal::SIGKILL] {
-            for step in STEPS {
-                run_rounds(lab, &[&[(step, signal)]])?;
-            }
-        }
+        create_in_pieces(lab, &GENTLY)?;
+        return create_in_pieces(lab, &NOT_GENTLY);
     }
-    Ok(())
+    create_in_pieces(lab, &SHORT)
 }
 
-fn run_rounds(lab: &'static Lab, rounds: &[&[(&str, Signal)]]) -> Result<()> {
-    for interruptions in rounds {
-        for machine in Machine::CONTROL_PLANE {
-            lab.discard(machine)?;
-        }
-        lab.up(&Machine::CONTROL_PLANE)?;
-        let workspace = lab.state_directory().join("operator");
-        let _ = fs::remove_dir_all(workspace);
-        let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
-        let mut seen = Vec::new();
-        for (step, signal) in *interruptions {
-            interrupt(&cluster, step, *signal)
-                .with_context(|| format!("{signal} at the step `{step}`"))?;
-            seen.push(our_files(lab)?);
-        }
-        cluster
-            .create()
-            .with_context(|| format!("after {interruptions:?}"))?;
-        cluster.settle()?;
-        let whole = our_files(lab)?;
-        for files in seen {
-            no_half_files(&files, &whole)?;
-        }
+/// In one go through creation one step after the other is interrupted, on machines that have nothing.
+fn create_in_pieces(lab: &'static Lab, interruptions: &[(&str, Signal)]) -> Result<()> {
+    for machine in Machine::CONTROL_PLANE {
+        lab.discard(machine)?;
+    }
+    lab.up(&Machine::CONTROL_PLANE)?;
+    let workspace = lab.state_directory().join("operator");
+    let _ = fs::remove_dir_all(workspace);
+    let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
+    let mut seen = Vec::new();
+    for (step, signal) in interruptions {
+        interrupt(&cluster, step, *signal)
+            .with_context(|| format!("{signal} at the step `{step}`"))?;
+        seen.push(our_files(lab)?);
+    }
+    cluster
+        .create()
+        .with_context(|| format!("after {interruptions:?}"))?;
+    cluster.settle()?;
+    let whole = our_files(lab)?;
+    for files in seen {
+        no_half_files(&files, &whole)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What must hold: one owner per part of the network, within a time that follows from the timers.
 
+use vrrp::proto::solicitor::RETURN_QUIET;
+
 use crate::faults::Fault;
 use crate::world::World;
 
@@ -9,6 +11,8 @@ pub(crate) struct Checks {
     interval: u64,
     /// When something last went wrong or right.
     disturbed: u64,
+    /// When a link last came back: its router listens for a while before it owns anything.
+    returned: Option<u64>,
     /// Take-overs since then, if the network had been at rest before and one thing happened.
     takeovers: Option<u64>,
     settled: bool,
@@ -21,6 +25,7 @@ impl Checks {
         Self {
             interval,
             disturbed: 0,
+            returned: None,
             takeovers: None,
             settled: false,
         }
@@ -52,6 +57,9 @@ impl Checks {
             && world.hears.iter().flatten().all(|hears| *hears);
         // With a preempting router that comes back there are two by design.
         self.takeovers = (at_rest && single && whole && !world.common.preempt).then_some(0);
+        if matches!(fault, Fault::Link { up: true, .. }) && !world.common.multicast {
+            self.returned = Some(time);
+        }
         self.disturbed = time;
         self.settled = false;
     }
@@ -72,6 +80,11 @@ impl Checks {
         }
         if world.lossy || next <= self.disturbed + self.bound() {
             return Ok(());
+        }
+        let quiet = u64::try_from(RETURN_QUIET.as_nanos()).unwrap_or(u64::MAX);
+        let may_listen = |returned| next <= returned + quiet + self.bound();
+        if self.returned.is_some_and(may_listen) {
+            return at_most_one_active_per_side(world);
         }
         one_active_per_side(world)?;
         self.settled = true;
@@ -102,6 +115,15 @@ impl Checks {
 
 /// On each side where somebody could own the VIP somebody does, and nobody else.
 fn one_active_per_side(world: &World) -> Result<(), String> {
+    actives_per_side(world, true)
+}
+
+/// While a router may still be listening.
+fn at_most_one_active_per_side(world: &World) -> Result<(), String> {
+    actives_per_side(world, false)
+}
+
+fn actives_per_side(world: &World, needed: bool) -> Result<(), String> {
     // One-way deafness has no right answer before it is over.
     if world.hears.iter().flatten().any(|hears| !hears) {
         return Ok(());
@@ -127,7 +149,7 @@ fn one_active_per_side(world: &World) -> Result<(), String> {
                 (actives, first) = (1, node.index);
             }
         }
-        if actives == 0 && eligible > 0 {
+        if needed && actives == 0 && eligible > 0 {
             return Err(format!("nobody is Active on side {side}"));
         }
     }

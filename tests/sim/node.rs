@@ -378,7 +378,7 @@ impl Node {
                     }
                     effects.push(Effect::Changed { from, to, why });
                 }
-                Action::Alarm(_) => {}
+                Action::Alarm(_) | Action::Solicit { .. } => {}
                 Action::Stopped => stopped = true,
             }
         }

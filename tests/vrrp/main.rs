@@ -5,9 +5,17 @@
 //!
 //! `-- --bench [CASE…] [--rounds N]` prints the side-by-side figures instead.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program without a harness"
+)]
+
 mod beside_keepalived;
+mod heal;
 mod load;
 mod ours;
+mod ownership;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +59,7 @@ fn start() -> Result<ExitCode> {
     let options = options(std::env::args().skip(1))?;
     let scenarios: Vec<Scenario> = [
         ours::SCENARIOS,
+        heal::SCENARIOS,
         wire::SCENARIOS,
         load::SCENARIOS,
         beside_keepalived::SCENARIOS,

@@ -1,5 +1,4 @@
 //! What our routers put on the wire, and what their kernels answer.
-#![expect(clippy::disallowed_methods, reason = "waits in real time")]
 
 use std::process::{Command, Stdio};
 use std::thread;

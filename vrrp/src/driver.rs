@@ -15,8 +15,9 @@ use l2::linux::raw_ip::Reception;
 
 use crate::clock::{arrival, now};
 use crate::config::GroupPlan;
-use crate::host::{HostCommand, Place};
+use crate::host::HostCommand;
 use crate::mailbox::{Mailbox, Sender};
+use crate::place::Place;
 use crate::ports::{Port, Ports, RouterKey};
 use crate::proto::packet::MAX_LEN;
 use crate::proto::replay::{PacketRecord, Record};
@@ -386,6 +387,11 @@ impl Driver {
                     reply,
                 } => {
                     if let Err(error) = self.ports.announce((id, member), address, reply) {
+                        self.count_send_error(&error);
+                    }
+                }
+                Action::Solicit { member, peer } => {
+                    if let Err(error) = self.ports.solicit((id, member), peer, now()) {
                         self.count_send_error(&error);
                     }
                 }

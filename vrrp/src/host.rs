@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held, Mark};
-use l2::linux::link::{Change, Interface, Links};
+use l2::linux::link::{Change, Links};
+use l2::linux::neighbour::Neighbours;
 use l2::linux::netlink::Notifications;
 use l2::linux::poller::Poller;
-use l2::wire::MacAddr;
 
-use crate::config::{GroupPlan, RouterPlan};
+use crate::config::GroupPlan;
 use crate::driver::Event;
 use crate::mailbox::{Mailbox, Sender};
+use crate::place::{Place, home, place};
 use crate::proto::{Input, Link};
 
 /// Marks our addresses in the kernel: the IP protocol number of VRRP.
@@ -37,20 +38,12 @@ pub(crate) enum HostCommand {
     Finish,
 }
 
-/// Where a router's packets come from and go to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) interface: String,
-    pub(crate) index: u32,
-    pub(crate) mac: MacAddr,
-    pub(crate) source: IpAddr,
-}
-
 /// The host side of all groups.
 #[derive(Debug)]
 pub(crate) struct Host {
     addresses: Addresses,
     links: Links,
+    neighbours: Neighbours,
     notifications: Notifications,
     groups: BTreeMap<usize, HostGroup>,
     events: Sender<Event>,
@@ -61,6 +54,7 @@ struct HostGroup {
     plan: GroupPlan,
     wanted: bool,
     told: Vec<Option<Result<Place, String>>>,
+    told_unresolved: Vec<Vec<IpAddr>>,
     held: BTreeSet<Held>,
 }
 
@@ -78,6 +72,7 @@ impl Host {
         let mut host = Self {
             addresses: Addresses::open(MARK)?,
             links: Links::default(),
+            neighbours: Neighbours::read()?,
             notifications,
             groups: BTreeMap::new(),
             events,
@@ -145,10 +140,12 @@ impl Host {
                 plan: plan.clone(),
                 wanted: false,
                 told: Vec::new(),
+                told_unresolved: Vec::new(),
                 held: BTreeSet::new(),
             });
             group.plan = plan;
             group.told = vec![None; routers];
+            group.told_unresolved = vec![Vec::new(); routers];
         }
         self.tell_links();
     }
@@ -221,6 +218,7 @@ impl Host {
         loop {
             let Some(messages) = self.notifications.receive()? else {
                 self.links = Links::read()?;
+                self.neighbours = Neighbours::read()?;
                 self.tell_links();
                 continue;
             };
@@ -229,6 +227,7 @@ impl Host {
             }
             let mut changed = false;
             for message in messages {
+                changed |= self.neighbours.apply(&message).is_some();
                 match self.links.apply(&message) {
                     Some(Change::Removed(held)) => {
                         changed = true;
@@ -283,6 +282,27 @@ impl Host {
                 self.events.send(event);
             }
         }
+        self.tell_unresolved();
+    }
+
+    /// Tells the router thread which unicast peers the kernel cannot reach, if that changed.
+    fn tell_unresolved(&mut self) {
+        for (id, group) in &mut self.groups {
+            let members = group.plan.settings.members.iter().zip(&group.told);
+            for (member, (settings, told)) in members.enumerate() {
+                let Some(Ok(place)) = told else { continue };
+                let is_unresolved = |peer: &IpAddr| {
+                    place.is_on_link(*peer) && !self.neighbours.is_resolved(place.index, *peer)
+                };
+                let peers = settings.peers.iter().copied();
+                let peers: Vec<_> = peers.filter(is_unresolved).collect();
+                if group.told_unresolved[member] != peers {
+                    group.told_unresolved[member].clone_from(&peers);
+                    let input = Input::Unresolved { member, peers };
+                    self.events.send(Event::Input { group: *id, input });
+                }
+            }
+        }
     }
 }
 
@@ -307,57 +327,6 @@ pub(crate) fn remove_ours(
         }
     }
     Ok(removed)
-}
-
-/// The interface of a router, whatever its state.
-pub(crate) fn home<'a>(router: &RouterPlan, links: &'a Links) -> Option<&'a Interface> {
-    match &router.interface {
-        Some(name) => links.by_name(name),
-        None => links.holding(router.source),
-    }
-}
-
-/// Where a router lives, or what is missing.
-fn place(router: &RouterPlan, links: &Links) -> Result<Place, String> {
-    let Some(interface) = home(router, links) else {
-        return Err(match &router.interface {
-            Some(name) => format!("interface `{name}` does not exist"),
-            None => format!("no interface holds {}", router.source),
-        });
-    };
-    let name = &interface.name;
-    if !interface.up {
-        return Err(format!("interface `{name}` is down or has no carrier"));
-    }
-    let held = interface
-        .addresses
-        .iter()
-        .find(|found| found.held.address == router.source);
-    match held {
-        None => return Err(format!("{} is not on interface `{name}`", router.source)),
-        Some(found) if found.tentative => {
-            return Err(format!(
-                "{} is still being checked for duplicates",
-                router.source
-            ));
-        }
-        Some(_) => {}
-    }
-    let source = if router.multicast && router.source.is_ipv6() {
-        interface
-            .link_local()
-            .ok_or_else(|| format!("interface `{name}` has no link-local address"))?
-    } else {
-        router.source
-    };
-    Ok(Place {
-        interface: name.clone(),
-        index: interface.index,
-        mac: interface
-            .mac
-            .ok_or_else(|| format!("interface `{name}` is not Ethernet"))?,
-        source,
-    })
 }
 
 /// Names our addresses for `ip addr`, unless the interface's name leaves no room.

@@ -24,6 +24,7 @@ mod health;
 mod host;
 mod mailbox;
 mod metrics;
+mod place;
 mod ports;
 mod probes;
 mod process;

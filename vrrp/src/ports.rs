@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use l2::linux::filter::Filter;
 use l2::linux::packet::PacketSocket;
 use l2::linux::poller::Poller;
 use l2::linux::raw_ip::{RawReceiver, RawSender};
-use l2::wire::{ArpPacket, EtherHeader, EtherType, MacAddr, NeighborAdvert};
+use l2::wire::{ArpPacket, EtherHeader, EtherType, MacAddr, NeighborAdvert, NeighborSolicit};
 
-use crate::host::Place;
+use crate::place::Place;
 use crate::proto::{Family, Moment, packet};
 
 /// Identifies a router: its group and its place in it.
 pub(crate) type RouterKey = (usize, usize);
+
+/// Two questions for the same peer are at least so far apart.
+const ASKED_ENOUGH: Duration = Duration::from_millis(25);
 
 /// Sockets on one interface for one family.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Port {
     family: Family,
     mac: MacAddr,
     senders: BTreeMap<IpAddr, RawSender>,
+    /// When which peer was asked for last.
+    asked: BTreeMap<IpAddr, Moment>,
     pub(crate) routers: BTreeMap<u8, RouterKey>,
     addresses: BTreeMap<IpAddr, usize>,
 }
@@ -37,7 +43,7 @@ pub(crate) struct Port {
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     ports: BTreeMap<u32, Port>,
-    homes: BTreeMap<RouterKey, (u32, IpAddr)>,
+    homes: BTreeMap<RouterKey, (u32, Place)>,
     next: u32,
 }
 
@@ -76,7 +82,7 @@ impl Ports {
         port.addresses
             .extend(addresses.iter().map(|address| (*address, key.0)));
         port.refilter()?;
-        self.homes.insert(key, (number, place.source));
+        self.homes.insert(key, (number, place.clone()));
         Ok(())
     }
 
@@ -112,6 +118,7 @@ impl Ports {
             family,
             mac: place.mac,
             senders: BTreeMap::new(),
+            asked: BTreeMap::new(),
             routers: BTreeMap::new(),
             addresses: BTreeMap::new(),
         };
@@ -149,8 +156,8 @@ impl Ports {
 
     /// Sends an advert of a router.
     pub(crate) fn send(&self, key: RouterKey, receiver: IpAddr, message: &[u8]) -> io::Result<()> {
-        let (port, source) = self.home(key)?;
-        let sender = port.senders.get(&source).ok_or_else(closed)?;
+        let (port, place) = self.home(key)?;
+        let sender = port.senders.get(&place.source).ok_or_else(closed)?;
         sender.send(receiver, message)
     }
 
@@ -173,9 +180,32 @@ impl Ports {
         }
     }
 
-    fn home(&self, key: RouterKey) -> io::Result<(&Port, IpAddr)> {
-        let (number, source) = self.homes.get(&key).ok_or_else(closed)?;
-        Ok((self.ports.get(number).ok_or_else(closed)?, *source))
+    /// Asks a peer for its hardware address, once for all virtual routers that want to know. A peer behind a
+    /// gateway has none here.
+    pub(crate) fn solicit(&mut self, key: RouterKey, peer: IpAddr, now: Moment) -> io::Result<()> {
+        let (number, place) = self.homes.get(&key).ok_or_else(closed)?;
+        let port = self.ports.get_mut(number).ok_or_else(closed)?;
+        let asked = port.asked.get(&peer);
+        if !place.is_on_link(peer) || asked.is_some_and(|at| now.since(*at) < ASKED_ENOUGH) {
+            return Ok(());
+        }
+        port.asked.insert(peer, now);
+        match (peer, place.source) {
+            (IpAddr::V4(peer), IpAddr::V4(source)) => {
+                let question = ArpPacket::request(peer, source, port.mac);
+                port.neighbours.send(&question.frame(MacAddr::BROADCAST))
+            }
+            (IpAddr::V6(peer), IpAddr::V6(source)) => {
+                let question = NeighborSolicit::question(peer, source, port.mac);
+                port.neighbours.send(question.frame(port.mac).as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn home(&self, key: RouterKey) -> io::Result<(&Port, &Place)> {
+        let (number, place) = self.homes.get(&key).ok_or_else(closed)?;
+        Ok((self.ports.get(number).ok_or_else(closed)?, place))
     }
 }
 

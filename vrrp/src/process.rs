@@ -61,7 +61,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     for warning in &setup.plan.warnings {
         tracing::warn!("{warning}");
     }
-    let (events, router_mail) = mailbox(1024)?;
+    let (events, router_mail) = mailbox(4096)?;
     let (host_commands, host_mail) = mailbox(1024)?;
     let records = Records {
         inputs: Recorder::new(INPUT_RECORD_BYTES),

@@ -88,6 +88,7 @@ pub fn proxy(cluster: &Cluster, node: &Node) -> Option<ProxyConfig> {
         max_connections: settings.max_connections(),
         threads: None,
         source_limits: SourceLimits::default(),
+        splice: true,
         session_log: false,
         admin_socket: None,
         admin: format!("0.0.0.0:{PROXY_ADMIN_PORT}"),

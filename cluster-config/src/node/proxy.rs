@@ -27,6 +27,9 @@ pub struct ProxyConfig {
     /// Limits per client address.
     #[serde(default, skip_serializing_if = "SourceLimits::is_none")]
     pub source_limits: SourceLimits,
+    /// Move bulk through pipes in the kernel; `false` copies it, for kernels where that goes wrong.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub splice: bool,
     /// One log line per session.
     #[serde(default, skip_serializing_if = "is_false")]
     pub session_log: bool,
@@ -286,6 +289,11 @@ fn is_zero(value: &u32) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn readyz() -> String {

@@ -41,7 +41,9 @@ impl Measure {
         let now = Instant::now();
         if !self.announced && now >= self.begins {
             self.announced = true;
-            (self.latencies.clear(), self.operations = 0, self.errors = 0);
+            self.latencies.clear();
+            self.operations = 0;
+            self.errors = 0;
             println!("start");
             io::stdout().flush()?;
         }
@@ -292,7 +294,7 @@ pub(crate) fn idle(load: &Load) -> io::Result<()> {
     for slot in 0..load.connections {
         let mut stream = TcpStream::connect(load.targets[slot % load.targets.len()])?;
         stream.write_all(&request(WATCH, 0))?;
-        stream.read_exact(&mut [0; WATCHED as usize])?;
+        stream.read_exact(&mut [0; WATCHED])?;
         connections.push(stream);
     }
     println!("start");

@@ -16,7 +16,7 @@ pub(crate) const ANSWER: u8 = b'A';
 /// Never ask again and be told when something happens; acknowledged with eight bytes.
 pub(crate) const WATCH: u8 = b'W';
 /// Bytes of an acknowledged watch.
-pub(crate) const WATCHED: u64 = 8;
+pub(crate) const WATCHED: usize = 8;
 
 pub(crate) fn request(what: u8, bytes: u64) -> [u8; REQUEST] {
     let mut request = [0; REQUEST];

@@ -43,10 +43,10 @@ pub(crate) fn serve(listen: &[String]) -> io::Result<()> {
             let token = usize::try_from(event.data()).map_err(Error::other)?;
             if let Some(listener) = token.checked_sub(LISTENERS).and_then(|n| listeners.get(n)) {
                 accept(listener, &epoll, &mut clients)?;
-            } else if let Some(client) = clients.get_mut(&token) {
-                if !client.turn(event.events(), &epoll, &payload) {
-                    clients.remove(&token);
-                }
+            } else if let Some(client) = clients.get_mut(&token)
+                && !client.turn(event.events(), &epoll, &payload)
+            {
+                clients.remove(&token);
             }
         }
     }
@@ -86,7 +86,7 @@ impl Client {
                 self.have = 0;
                 self.left = match wanted(&self.request) {
                     (ANSWER, bytes) => bytes,
-                    (WATCH, _) => WATCHED,
+                    (WATCH, _) => WATCHED as u64,
                     _ => return false,
                 };
             }

@@ -27,6 +27,7 @@ impl Worker {
     /// Uses another table for sessions to come, and listens on `sockets` as well.
     pub(super) fn adopt(&mut self, table: Arc<Table>, sockets: Vec<(String, OwnedFd)>) {
         self.balancer = Balancer::new(table.settings.policy);
+        self.gear.splice = table.settings.splice;
         self.accept_rest(&table);
         let epoll = &self.epoll;
         self.listeners.retain_mut(|listener| {

@@ -179,6 +179,11 @@ impl Worker {
                 let Some(session) = self.sessions.get_mut(key) else {
                     return false;
                 };
+                if session.marks.server_broken {
+                    // Writing has met the reset already, so that reading sees a mere end: not what the server sent.
+                    self.end(key, Termination::ServerAborted);
+                    return false;
+                }
                 session.down.pass_end_on(session.client.as_fd());
                 self.stop_repeating(key);
                 return true;

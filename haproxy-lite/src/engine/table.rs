@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     /// Connections per server and thread that are opened ahead.
     pub(crate) preconnect: usize,
     pub(crate) limits: Limits,
+    /// Whether bulk may go through pipes.
+    pub(crate) splice: bool,
     /// Whether ended sessions are told of one by one.
     pub(crate) log_sessions: bool,
 }

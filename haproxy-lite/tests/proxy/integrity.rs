@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use crate::kit::{Config, Proxy, Server, connect};
+use crate::kit::{Config, Noise, Proxy, Server, connect};
 
 #[test]
 fn h23_one_byte_at_a_time() {
@@ -34,7 +34,7 @@ fn round_trip(mut stream: TcpStream, length: usize) {
         let mut sent = 0;
         while sent < length {
             let chunk = noise.bytes((length - sent).min(256 * 1024 - sent % 1000));
-            sender.write_all(&chunk).unwrap();
+            sender.write_all(chunk).unwrap();
             sent += chunk.len();
         }
         sender.shutdown(Shutdown::Write).unwrap();
@@ -48,7 +48,7 @@ fn round_trip(mut stream: TcpStream, length: usize) {
             break;
         }
         assert!(
-            buffer[..read] == noise.bytes(read),
+            buffer[..read] == *noise.bytes(read),
             "different after {received} bytes"
         );
         received += read;
@@ -68,21 +68,4 @@ fn start() -> (Proxy, Server) {
         let _ = stream.shutdown(Shutdown::Write);
     });
     (Proxy::start(Config::new([("a", server.address())])), server)
-}
-
-/// Bytes that do not repeat and can be made again.
-struct Noise(u64);
-
-impl Noise {
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length)
-            .map(|_| {
-                self.0 = self
-                    .0
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                self.0.to_be_bytes()[0]
-            })
-            .collect()
-    }
 }

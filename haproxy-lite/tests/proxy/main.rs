@@ -1,5 +1,6 @@
 //! The proxy as its users run it: a process of its own, a configuration file, real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a failure")]
+#![expect(clippy::print_stderr, reason = "long tests say what they saw")]
 
 mod balance;
 mod failures;
@@ -13,6 +14,7 @@ mod reload;
 mod sources;
 mod stop;
 mod storm;
+mod streams;
 mod vanished;
 
 use std::process::ExitCode;

@@ -1,12 +1,12 @@
 //! Much at once, for long: reloads, hand-overs, floods, mixed traffic. `HAPROXY_LITE_SCALE=N` makes each N times as long.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use crate::kit::{Config, PATIENCE, Proxy, Server, ask, clock, connect, eventually, try_connect};
+use crate::kit::{Config, PATIENCE, Proxy, Server, ask, connect, eventually, scale, try_connect};
 
 #[test]
 fn h11_reloads_under_load_fail_nobody_and_leak_nothing() {
@@ -119,101 +119,6 @@ fn h29_floods_leave_nothing_behind() {
     assert_eq!(crate::kit::who(proxy.front()), "a");
 }
 
-#[test]
-fn e3_random_streams_arrive_whole_under_reloads_and_flaps() {
-    let good = Arc::new(AtomicBool::new(true));
-    let servers: Vec<Server> = (0..2).map(|_| Server::new(mirror)).collect();
-    let config = Config::new([("a", servers[0].address()), ("b", servers[1].address())]);
-    let mut proxy = Proxy::start(config.clone());
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let front = proxy.front();
-    let clients: Vec<_> = (0..6_u64)
-        .map(|seed| {
-            let (good, bytes) = (Arc::clone(&good), Arc::clone(&bytes));
-            std::thread::spawn(move || {
-                let mut random = Random(seed + 1);
-                while good.load(SeqCst) {
-                    bytes.fetch_add(stream_of_its_own(front, &mut random), SeqCst);
-                }
-            })
-        })
-        .collect();
-    let start = clock();
-    let mut most = 1000;
-    while start.elapsed() < Duration::from_secs(3) * u32::try_from(scale()).unwrap() {
-        most += 1;
-        proxy.reload(config.clone().max_connections(most));
-    }
-    good.store(false, SeqCst);
-    for client in clients {
-        client.join().unwrap();
-    }
-    eprintln!(
-        "{} MB of random streams in {} reloads",
-        bytes.load(SeqCst) / 1_000_000,
-        most - 1000
-    );
-    assert!(bytes.load(SeqCst) > 1_000_000);
-}
-
-/// One stream with random sizes, pauses and an end of its own choice; returns its bytes.
-fn stream_of_its_own(front: SocketAddr, random: &mut Random) -> usize {
-    let stream = connect(front);
-    let length = match random.below(4) {
-        0 => random.below(100),
-        1 => random.below(100_000),
-        _ => random.below(8_000_000),
-    };
-    let (slow, seed) = (random.below(5) == 0, random.next());
-    let mut writer = stream.try_clone().unwrap();
-    let sender = std::thread::spawn(move || {
-        let mut noise = Random(seed);
-        let mut sizes = Random(seed ^ 1);
-        let mut sent = 0;
-        while sent < length {
-            let size = (1 + sizes.below(200_000)).min(length - sent);
-            writer.write_all(&noise.bytes(size)).unwrap();
-            sent += size;
-            if sizes.below(20) == 0 {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        writer.shutdown(Shutdown::Write).unwrap();
-    });
-    let mut noise = Random(seed);
-    let mut reader = stream;
-    let mut buffer = vec![0; 300_000];
-    let mut received = 0;
-    loop {
-        let window = if slow { 5000 } else { buffer.len() };
-        let read = reader.read(&mut buffer[..window]).unwrap();
-        if read == 0 {
-            break;
-        }
-        assert!(
-            buffer[..read] == noise.bytes(read),
-            "different after {received} of {length} bytes"
-        );
-        received += read;
-        if slow && random.below(50) == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    assert_eq!(received, length, "the end came early");
-    sender.join().unwrap();
-    length * 2
-}
-
-fn mirror(mut stream: TcpStream) {
-    let mut buffer = vec![0; 100_000];
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        if stream.write_all(&buffer[..read]).is_err() {
-            return;
-        }
-    }
-    let _ = stream.shutdown(Shutdown::Write);
-}
-
 /// Clients that connect, ask and leave, all the time.
 struct Clients {
     stop: Arc<AtomicBool>,
@@ -272,31 +177,4 @@ fn open_descriptors(proxy: &Proxy) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
         .unwrap()
         .count()
-}
-
-fn scale() -> usize {
-    std::env::var("HAPROXY_LITE_SCALE")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 16
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap()
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
 }

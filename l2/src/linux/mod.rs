@@ -7,6 +7,7 @@ pub mod capability;
 pub mod clock;
 pub mod filter;
 pub mod link;
+pub mod neighbour;
 pub mod netlink;
 pub mod packet;
 pub mod poller;

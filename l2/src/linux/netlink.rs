@@ -95,13 +95,14 @@ impl Requests {
     }
 }
 
-/// A socket for notifications of changed links and addresses.
+/// A socket for notifications of changed links, addresses and neighbours.
 #[derive(Debug)]
 pub struct Notifications {
     socket: Socket,
 }
 
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_NEIGH: u32 = 3;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 
@@ -113,7 +114,12 @@ impl Notifications {
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
-        for group in [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
+        for group in [
+            RTNLGRP_LINK,
+            RTNLGRP_NEIGH,
+            RTNLGRP_IPV4_IFADDR,
+            RTNLGRP_IPV6_IFADDR,
+        ] {
             socket.add_membership(group)?;
         }
         socket.set_non_blocking(true)?;

@@ -77,6 +77,14 @@ impl ArpPacket {
         }
     }
 
+    /// Question of `sender` for `target` (RFC 826); whoever has the target learns where the sender is.
+    pub const fn request(target: Ipv4Addr, sender: Ipv4Addr, mac: MacAddr) -> Self {
+        Self {
+            sender,
+            ..Self::probe(target, mac)
+        }
+    }
+
     /// Answer to a request for `address`, from `mac`.
     pub const fn answer(request: &Self, address: Ipv4Addr, mac: MacAddr) -> Self {
         Self {

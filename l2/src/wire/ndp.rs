@@ -73,6 +73,15 @@ impl NeighborSolicit {
         }
     }
 
+    /// Question of `source` for `target` (RFC 4861 §7.2.2); whoever has the target learns where the source is.
+    pub const fn question(target: Ipv6Addr, source: Ipv6Addr, mac: MacAddr) -> Self {
+        Self {
+            source,
+            source_mac: Some(mac),
+            ..Self::probe(target)
+        }
+    }
+
     /// From an IPv6 packet.
     ///
     /// # Errors

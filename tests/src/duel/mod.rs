@@ -4,6 +4,7 @@
 //! the virtual address each 2 ms. No cluster, no proxy: only what the routers do is measured.
 
 pub mod arena;
+pub mod partition;
 pub mod router;
 
 use std::fmt;

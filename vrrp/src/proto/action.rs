@@ -46,6 +46,13 @@ pub enum Action {
         /// ARP reply form instead of request form (IPv4).
         reply: bool,
     },
+    /// Ask a unicast peer on the link for its hardware address: both sides learn from it.
+    Solicit {
+        /// Index of the member.
+        member: usize,
+        /// The peer.
+        peer: IpAddr,
+    },
     /// The state changed.
     Transition {
         /// Before.

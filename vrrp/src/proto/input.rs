@@ -75,6 +75,13 @@ pub enum Input {
         /// Index of the member.
         member: usize,
     },
+    /// Unicast peers on the member's link of whom the kernel does not know where they are, all of them.
+    Unresolved {
+        /// Index of the member.
+        member: usize,
+        /// The peers.
+        peers: Vec<IpAddr>,
+    },
     /// The addresses asked for by `Own` are on the interface.
     Owned,
     /// The kernel refused them.

@@ -31,6 +31,7 @@ pub mod peers;
 pub mod replay;
 pub mod scalars;
 pub mod settings;
+pub mod solicitor;
 pub mod state;
 pub mod stats;
 pub mod timers;

@@ -25,6 +25,8 @@ pub struct Counters {
     pub looped_back: u64,
     /// Gratuitous ARP and unsolicited NA sent.
     pub announcements_sent: u64,
+    /// Questions for peers that the kernel could not reach.
+    pub solicitations_sent: u64,
     /// Claims of our addresses by another station while Active.
     pub conflicts: u64,
     /// Times somebody else took our address off the interface.
@@ -60,6 +62,7 @@ impl Counters {
             ("lowerPriorityReceived", self.lower_priority_received),
             ("loopedBack", self.looped_back),
             ("announcementsSent", self.announcements_sent),
+            ("solicitationsSent", self.solicitations_sent),
             ("conflicts", self.conflicts),
             ("addressesRestored", self.addresses_restored),
             ("lateWakes", self.late_wakes),

@@ -9,7 +9,7 @@ use l2::linux::raw_ip::{RawReceiver, Reception};
 
 use crate::clock::now;
 use crate::config::GroupPlan;
-use crate::host::home;
+use crate::place::home;
 use crate::proto::packet::{PROTOCOL, TTL, group};
 use crate::proto::{Advert, Moment};
 

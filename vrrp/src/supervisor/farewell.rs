@@ -7,7 +7,7 @@ use l2::linux::link::Links;
 use l2::linux::raw_ip::RawSender;
 
 use crate::config::GroupPlan;
-use crate::host::home;
+use crate::place::home;
 use crate::proto::ChecksumSeen;
 use crate::proto::packet::{MAX_LEN, Outgoing, PROTOCOL, group};
 

@@ -10,7 +10,7 @@ use vrrp::proto::{
 };
 
 /// Reads the bytes as an advert of either family, and hands them to routers in Backup and Active.
-pub fn hold(bytes: &[u8]) {
+pub(crate) fn hold(bytes: &[u8]) {
     for (source, destination, vip) in [
         ("10.0.0.2", "224.0.0.18", "10.0.0.100"),
         ("fe80::2", "ff02::12", "fe80::100"),

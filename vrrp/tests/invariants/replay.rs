@@ -3,7 +3,7 @@
 use vrrp::proto::replay::{read, replay};
 
 /// Reads and replays the text; neither may panic or run for ever.
-pub fn hold(text: &str) {
+pub(crate) fn hold(text: &str) {
     if let Ok(lines) = read(text) {
         let _ = replay(&lines);
     }

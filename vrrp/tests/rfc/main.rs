@@ -13,6 +13,7 @@ mod receive;
 mod reload;
 mod replay;
 mod rig;
+mod solicitations;
 mod stopping;
 mod table;
 mod timers;

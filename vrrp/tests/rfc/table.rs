@@ -14,6 +14,7 @@ fn observe(rig: &mut Rig) -> String {
             Action::Own { .. } => "own",
             Action::Release => "release",
             Action::Announce { .. } => "announce",
+            Action::Solicit { .. } => "ask",
             Action::Alarm(_) => "alarm",
             Action::Stopped => "stopped",
             Action::Transition { .. } => continue,
@@ -77,7 +78,7 @@ fn prepared(state: &str) -> Rig {
 /// An event's name and the reactions in the order of [`STATES`].
 type Row = (&'static str, fn(&mut Rig), [&'static str; 6]);
 
-const ROWS: [Row; 22] = [
+const ROWS: [Row; 25] = [
     (
         "start",
         |rig| rig.input(Input::Start),
@@ -176,6 +177,53 @@ const ROWS: [Row; 22] = [
             "fault",
             "backup",
             "active announce",
+            "active+leaving",
+        ],
+    ),
+    (
+        "peers unresolved",
+        |rig| {
+            let peers = vec![HIGHER_ADDRESS, THIRD];
+            rig.input(Input::Unresolved { member: 0, peers });
+        },
+        [
+            "initialize",
+            "initialize",
+            "fault",
+            "backup",
+            "active",
+            "active+leaving",
+        ],
+    ),
+    (
+        "peers unresolved, and time for it",
+        |rig| {
+            let peers = vec![HIGHER_ADDRESS, THIRD];
+            rig.input(Input::Unresolved { member: 0, peers });
+            rig.wake();
+        },
+        [
+            "initialize",
+            "initialize",
+            "fault",
+            "backup ask",
+            "active ask",
+            "active+leaving ask",
+        ],
+    ),
+    (
+        "peers unresolved and found again",
+        |rig| {
+            for peers in [vec![THIRD], vec![]] {
+                rig.input(Input::Unresolved { member: 0, peers });
+            }
+        },
+        [
+            "initialize",
+            "initialize",
+            "fault",
+            "backup",
+            "active advert",
             "active+leaving",
         ],
     ),
@@ -344,7 +392,7 @@ const ROWS: [Row; 22] = [
             "initialize",
             "initialize",
             "fault",
-            "active advert own announce advert own advert own announce advert own advert own advert own advert own advert own advert own advert own announce advert own",
+            "active ask advert own announce advert own advert own announce advert own advert own advert own advert own advert own advert own advert own announce advert own",
             "active advert own advert own advert own advert own advert own advert own advert own advert own advert own",
             "initialize zero own release stopped",
         ],
@@ -359,7 +407,7 @@ const ROWS: [Row; 22] = [
             "initialize",
             "initialize",
             "fault",
-            "backup",
+            "backup ask",
             "backup release",
             "initialize release stopped",
         ],

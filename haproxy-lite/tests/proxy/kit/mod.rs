@@ -2,6 +2,7 @@
 
 mod authority;
 mod config;
+mod noise;
 mod proxy;
 mod server;
 mod tls_server;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use authority::{Authority, http};
 pub(crate) use config::Config;
+pub(crate) use noise::{Noise, Random};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{BlackHole, Server};
 pub(crate) use tls_server::{Mode, TlsServer};
@@ -28,6 +30,14 @@ pub(crate) const CONFIG_VARIABLE: &str = "HAPROXY_LITE_TEST_CONFIG";
 
 /// Longer than anything should take; only failures wait so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many times as long the long tests take; they are short by themselves.
+pub(crate) fn scale() -> usize {
+    std::env::var("HAPROXY_LITE_SCALE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+}
 
 /// An address on loopback that nobody listens on.
 pub(crate) fn free_address() -> SocketAddr {

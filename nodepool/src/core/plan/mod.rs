@@ -8,6 +8,9 @@
 //! A stage is complete before the next begins; inside a stage machines are independent of each other, and the
 //! steps of one machine are in order. The driver does the first stage that has work, looks again, and asks for
 //! a new plan: an interrupted run is continued by the same rule as any other.
+//!
+//! `kubeadm init` waits more than it works. Where there is no cluster yet, only the machine that makes it is prepared
+//! before; the others are prepared beside it, in its stage.
 
 mod prepare;
 
@@ -63,6 +66,15 @@ pub struct Stage {
 }
 
 impl Stage {
+    const fn empty(name: StageName) -> Self {
+        Self {
+            name,
+            first: Vec::new(),
+            machines: BTreeMap::new(),
+            api: Vec::new(),
+        }
+    }
+
     fn has_work(&self) -> bool {
         !(self.first.is_empty() && self.machines.is_empty() && self.api.is_empty())
     }
@@ -143,9 +155,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     };
     let stages = [
         planner.clean(),
-        planner.machines(StageName::Prepare, |machine, facts| {
-            situation.prepare(machine, facts)
-        }),
+        planner.prepare(),
         planner.init(),
         planner.join(StageName::JoinControlPlanes, true),
         planner.join(StageName::JoinWorkers, false),
@@ -186,10 +196,8 @@ impl Planner<'_> {
             }
         }
         Stage {
-            name,
-            first: Vec::new(),
             machines,
-            api: Vec::new(),
+            ..Stage::empty(name)
         }
     }
 
@@ -228,17 +236,33 @@ impl Planner<'_> {
         stage
     }
 
+    /// The machine whose `kubeadm init` makes the cluster, while there is none.
+    fn maker(&self) -> Option<IpAddr> {
+        let first = self.situation.desired.control_planes().next();
+        first.filter(|_| !self.lives).map(|machine| machine.address)
+    }
+
+    fn prepare(&self) -> Stage {
+        let maker = self.maker();
+        self.machines(StageName::Prepare, |machine, facts| {
+            if maker.is_none_or(|maker| maker == machine.address) {
+                self.situation.prepare(machine, facts)
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
     fn init(&self) -> Stage {
-        let first = self
-            .situation
-            .desired
-            .control_planes()
-            .next()
-            .map(|machine| machine.address);
+        let Some(maker) = self.maker() else {
+            return Stage::empty(StageName::Init);
+        };
         self.machines(StageName::Init, |machine, facts| {
-            let here = !self.lives && Some(machine.address) == first && facts.member.is_none();
+            if machine.address != maker {
+                return self.situation.prepare(machine, facts);
+            }
             let cluster = self.situation.desired.name.clone();
-            if here {
+            if facts.member.is_none() {
                 vec![Step::Init { cluster }]
             } else {
                 Vec::new()
@@ -249,8 +273,7 @@ impl Planner<'_> {
     fn join(&self, name: StageName, control_planes: bool) -> Stage {
         self.machines(name, |machine, facts| {
             // While there is no cluster the first control plane makes it; everyone else joins.
-            let first = self.situation.desired.control_planes().next();
-            let makes = !self.lives && first.is_some_and(|first| first.address == machine.address);
+            let makes = self.maker() == Some(machine.address);
             let wanted = machine.is_control_plane() == control_planes && !makes;
             let cluster = self.situation.desired.name.clone();
             let join = Step::Join {
@@ -338,10 +361,8 @@ impl Planner<'_> {
             }
         }
         Stage {
-            name: StageName::Mark,
-            first: Vec::new(),
-            machines: BTreeMap::new(),
             api,
+            ..Stage::empty(StageName::Mark)
         }
     }
 }

@@ -152,7 +152,7 @@ impl Group {
     }
 
     /// An advert at once, at most two per interval.
-    fn answer(&mut self, now: Moment, active: &mut Active) {
+    pub(super) fn answer(&mut self, now: Moment, active: &mut Active) {
         let spacing = self.settings.interval.duration() / 2;
         match active
             .answered_at

@@ -14,6 +14,8 @@ pub(super) struct Backup {
     pub(super) entered: Moment,
     /// No take-over before this (quiet time after the start).
     pub(super) quiet_until: Moment,
+    /// No take-over before this unless somebody was heard (quiet time after a lost link).
+    pub(super) deaf_until: Moment,
     /// Lower-priority Actives are left alone until this.
     pub(super) preempt_from: Moment,
     /// Woke too late once and is listening for that reason.
@@ -35,6 +37,9 @@ impl Group {
     ) {
         let at = at.max(backup.entered);
         let own = u8::from(self.settings.priority);
+        // The others reach this router again: the timers of the protocol are enough.
+        backup.deaf_until = backup.entered;
+        self.phase = Phase::Backup(backup);
         if advert.priority == 0 {
             let member = &self.members[index];
             // A third router that leaves says nothing about the Active.
@@ -71,6 +76,7 @@ impl Group {
         let last = self.members.iter().map(|member| member.down_at).max();
         last.unwrap_or(Moment::from_nanos(u64::MAX))
             .max(backup.quiet_until)
+            .max(backup.deaf_until)
     }
 
     pub(super) fn backup_timeout(&mut self, now: Moment, heard_until: Moment, mut backup: Backup) {

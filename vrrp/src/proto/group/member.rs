@@ -25,6 +25,10 @@ pub struct Member {
     pub(super) active_left: bool,
     /// Source of adverts while the link is usable.
     pub(super) source: Option<IpAddr>,
+    /// Whether there ever was a link.
+    pub(super) was_linked: bool,
+    /// When a link that had been lost came back.
+    pub(super) returned: Option<Moment>,
     /// What is wrong with the link, and since when.
     pub(super) lost: Option<(Moment, String)>,
 }
@@ -40,6 +44,8 @@ impl Member {
             heard_active_at: None,
             active_left: false,
             source: None,
+            was_linked: false,
+            returned: None,
             lost: None,
         }
     }
@@ -73,6 +79,11 @@ impl Member {
     pub(super) fn set_link(&mut self, now: Moment, link: Link) {
         match link {
             Link::Up { source } => {
+                // A loss that did not count yet left the neighbours' memory as it was.
+                if self.was_linked && self.source.is_none() {
+                    self.returned = Some(now);
+                }
+                self.was_linked = true;
                 self.source = Some(source);
                 self.lost = None;
             }

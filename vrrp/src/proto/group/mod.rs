@@ -14,6 +14,7 @@ mod settle;
 use std::collections::VecDeque;
 
 use super::announcer::Announcer;
+use super::solicitor::Solicitor;
 use super::{Action, Counters, Datagram, GroupSettings, Health, Input, Moment, State, Why};
 use active::Active;
 use alarms::AlarmLimiter;
@@ -36,6 +37,7 @@ pub struct Group {
     /// The kernel refused the addresses: not to be tried again before this.
     refused: Option<(Moment, String)>,
     announcer: Announcer,
+    solicitor: Solicitor,
     alarms: AlarmLimiter,
     actions: VecDeque<Action>,
 }
@@ -77,6 +79,7 @@ impl Group {
             },
             refused: None,
             announcer,
+            solicitor: Solicitor::new(&settings),
             alarms: AlarmLimiter::default(),
             actions: VecDeque::with_capacity(64),
             settings,
@@ -95,6 +98,7 @@ impl Group {
             }
             Input::Link { member, link } => self.handle_link(now, member, link),
             Input::LinkRestored { member } => self.handle_link_restored(now, member),
+            Input::Unresolved { member, peers } => self.handle_unresolved(now, member, &peers),
             Input::Owned => self.handle_owned(now),
             Input::OwnRefused { detail } => self.handle_refused(now, detail),
             Input::AddressLost => self.handle_address_lost(now),
@@ -135,6 +139,7 @@ impl Group {
             Phase::Active(active) => self.active_timeout(now, active),
             Phase::Leaving(leaving) => self.leaving_timeout(now, leaving),
         }
+        self.solicit_due(now);
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -156,7 +161,8 @@ impl Group {
             .iter()
             .filter_map(|member| member.loss_counts_at(self.settings.link_debounce))
             .min();
-        phase.into_iter().chain(debounce).min()
+        let question = self.solicitor.poll_timeout(self.part());
+        phase.into_iter().chain(debounce).chain(question).min()
     }
 
     /// The next thing to do.

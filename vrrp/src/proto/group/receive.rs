@@ -33,6 +33,7 @@ impl Group {
         }
         let at = datagram.at.min(now);
         member.peers.hear(at, datagram.source, &advert);
+        self.solicitor.hear(index, datagram.source);
         if advert.priority == 255 {
             self.alarm(
                 now,

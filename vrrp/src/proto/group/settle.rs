@@ -1,7 +1,9 @@
 //! Moves between the states when something outside the protocol changes: start, health, links, settings.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::proto::solicitor::{Part, RETURN_QUIET};
 use crate::proto::{Action, GroupSettings, Health, Link, Moment, Priority, State, Why};
 
 use super::backup::Backup;
@@ -26,8 +28,14 @@ impl Group {
         let bounced = member.lost.is_some() && member.source.is_some();
         let moved =
             matches!(&link, Link::Up { source } if member.source.is_some_and(|old| old != *source));
+        let fresh = member.source.is_none();
         member.set_link(now, link);
         let up = member.lost.is_none();
+        if !up {
+            self.solicitor.link_lost(index);
+        } else if fresh || bounced || moved {
+            self.solicitor.link_up(now, index);
+        }
         self.settle(now);
         if up && (bounced || moved) {
             self.announce_again(now);
@@ -131,10 +139,53 @@ impl Group {
         self.phase = Phase::Backup(Backup {
             entered: now,
             quiet_until: started.after(self.settings.startup_quiet),
+            deaf_until: self.deaf_until(now),
             preempt_from: now.after(preempt_delay),
             second_look: false,
         });
         self.transition(now, why);
+    }
+
+    /// How long a router whose link came back may be unreachable for its unicast peers. The skew keeps
+    /// apart those that come back together.
+    fn deaf_until(&self, now: Moment) -> Moment {
+        let settings = self.settings.members.iter();
+        let deaf = self.members.iter().zip(settings).enumerate();
+        deaf.filter(|(_, (_, settings))| !settings.peers.is_empty())
+            .filter_map(|(index, (member, _))| {
+                let quiet = RETURN_QUIET + self.skew(index);
+                Some(member.returned?.after(quiet))
+            })
+            .max()
+            .unwrap_or(now)
+    }
+
+    pub(super) fn part(&self) -> Part {
+        match self.phase {
+            Phase::Initialize | Phase::Fault => Part::None,
+            Phase::Backup(_) => Part::Listens,
+            Phase::Active(_) | Phase::Leaving(_) => Part::Speaks,
+        }
+    }
+
+    pub(super) fn solicit_due(&mut self, now: Moment) {
+        let part = self.part();
+        let (actions, members) = (&mut self.actions, &mut self.members);
+        self.solicitor.handle_timeout(now, part, |member, peer| {
+            members[member].counters.solicitations_sent += 1;
+            actions.push_back(Action::Solicit { member, peer });
+        });
+    }
+
+    /// What the kernel cannot reach. A peer that it reaches again hears at once who is Active.
+    pub(super) fn handle_unresolved(&mut self, now: Moment, index: usize, peers: &[IpAddr]) {
+        let found = self.solicitor.note_unresolved(index, peers);
+        if let Phase::Active(mut active) = self.phase
+            && found
+        {
+            self.answer(now, &mut active);
+            self.phase = Phase::Active(active);
+        }
     }
 
     /// Active to Backup.
@@ -180,6 +231,10 @@ impl Group {
         }
         self.announcer
             .reconfigure(self.settings.announce.clone(), addresses(&self.settings));
+        let members = &self.members;
+        self.solicitor.reconfigure(&self.settings, |index| {
+            members[index].source.is_some() && members[index].lost.is_none()
+        });
         let same_addresses = addresses(&old).eq(addresses(&self.settings));
         if self.state() == State::Active && !self.is_leaving() {
             if !same_addresses {
