@@ -32,7 +32,7 @@ mod suggest;
 mod template;
 mod yaml;
 
-pub use change::{Change, Verdict, changes};
+pub use change::{Change, File, Verdict, changes, refusals};
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Place, Related, Severity};
 pub use load::{Loaded, load, load_bytes};

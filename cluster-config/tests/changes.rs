@@ -1,6 +1,6 @@
 //! Old file against new file: every field that may appear in a live cluster's file, with what may happen to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_config::{Change, Cluster, Verdict, changes, load, reference_markdown, render_text};
 
@@ -514,9 +514,9 @@ fn every_field_changes_as_documented() {
             .unwrap_or_else(|| panic!("{path}: {all:#?}"));
         let nodes: Vec<u8> = change.nodes.iter().map(|node| node.octets()[3]).collect();
         match (&change.verdict, expect) {
-            (Verdict::Refused { code, why }, Refused(wanted)) => {
+            (Verdict::Refused { code, why, hint }, Refused(wanted)) => {
                 assert_eq!(code.as_str(), *wanted, "{path}");
-                assert!(!why.is_empty());
+                assert!(!why.is_empty() && !hint.is_empty(), "{path}");
                 assert!(nodes.is_empty(), "{path}");
             }
             (Verdict::Allowed, Nodes(wanted)) => {
@@ -593,7 +593,7 @@ fn every_key_of_the_reference_has_a_row_in_the_matrix() {
         .chain(NOT_IN_THE_MATRIX.iter().map(|path| (*path).to_owned()))
         .collect();
     let mut missing = Vec::new();
-    let mut documented = BTreeSet::new();
+    let mut documented = BTreeMap::new();
     let reference = reference_markdown();
     let mut section = "";
     for line in reference.lines() {
@@ -621,11 +621,22 @@ fn every_key_of_the_reference_has_a_row_in_the_matrix() {
         if !change.trim_matches(['|', ' ']).is_empty() && !covered {
             missing.push(path.clone());
         }
-        documented.insert(path);
+        documented.insert(path, (*change).to_owned());
     }
     assert!(missing.is_empty(), "{missing:#?}");
     for path in NOT_IN_THE_MATRIX {
-        assert!(documented.contains(*path), "{path} is no key any more");
+        assert!(documented.contains_key(*path), "{path} is no key any more");
+    }
+    // What the reference promises is what happens; other words than these mean that it depends.
+    for (_, _, path, expect) in MATRIX {
+        let path = without_items(&path.replace("nodePool[workers]", "nodePool"));
+        let change = documented.get(&path).map_or("", String::as_str);
+        let refused = matches!(expect, Refused(_));
+        if change.starts_with("no (") || change == "by upgrade" {
+            assert!(refused, "{path}: {change}");
+        } else if change.starts_with("yes") {
+            assert!(!refused, "{path}: {change}");
+        }
     }
 }
 
@@ -758,6 +769,15 @@ fn service_addresses_move_to_a_pool_in_one_update() {
             "spec.loadBalancer.nodePoolSpec.nodes[10.0.1.32]",
         ]
     );
+    // The old carriers hand the addresses over, the new ones take them; no API load balancer is touched.
+    let touched: Vec<Vec<u8>> = all
+        .iter()
+        .map(|change| change.nodes.iter().map(|node| node.octets()[3]).collect())
+        .collect();
+    assert_eq!(
+        touched,
+        [vec![], vec![11, 12, 13, 31, 32], vec![31], vec![32]]
+    );
     // Also when the mode was written before, which changes nothing by itself.
     let bundled = cluster(&with_mode(LIVE));
     assert!(
@@ -812,6 +832,22 @@ fn machines_do_not_move_between_pools_and_control_planes_leave_one_by_one() {
         .replace("      - address: 10.0.0.13\n        k8sIP: 10.0.1.13\n", "")
         .replace("      - address: 10.0.0.12\n        k8sIP: 10.0.1.12\n", "");
     assert_eq!(refusals(&changes(&old, &cluster(&two))), ["E09", "E09"]);
+}
+
+#[test]
+fn an_address_is_free_after_its_node_has_left() {
+    let without = "      - address: 10.0.0.13\n        k8sIP: 10.0.1.13\n";
+    let other = "      - address: 10.0.0.14\n        k8sIP: 10.0.1.13\n";
+    let old = cluster(LIVE);
+    assert_eq!(
+        refusals(&changes(&old, &cluster(&LIVE.replace(without, other)))),
+        ["V16"]
+    );
+    let left = cluster(&LIVE.replace(without, ""));
+    let again = cluster(&LIVE.replace(without, other));
+    for (old, new) in [(&old, &left), (&left, &again)] {
+        assert_eq!(refusals(&changes(old, new)), [""; 0]);
+    }
 }
 
 #[test]

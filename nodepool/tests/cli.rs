@@ -218,10 +218,29 @@ fn diff_ends_with_0_5_or_3() {
         "controlPlaneVIP: 10.10.0.101",
     );
     let refused = refused.to_str().expect("a path");
-    let refused = lbctl(&["diff", "-f", refused, "--against", EXAMPLE, "-o", "json"]);
-    assert_eq!(refused.status.code(), Some(3));
-    let rows: serde_json::Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    let json = lbctl(&["diff", "-f", refused, "--against", EXAMPLE, "-o", "json"]);
+    assert_eq!(json.status.code(), Some(3));
+    let rows: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(rows[0]["allowed"], false);
+    let refusal = &rows[0]["refusal"];
+    assert_eq!(
+        (
+            &refusal["code"],
+            &refusal["file"],
+            &refusal["related"][0]["file"]
+        ),
+        (&"V22".into(), &refused.into(), &EXAMPLE.into())
+    );
+    let table = lbctl(&["diff", "-f", refused, "--against", EXAMPLE]);
+    assert_eq!(table.status.code(), Some(3));
+    assert!(text(&table.stdout).contains("refused"));
+    for said in [refused, EXAMPLE, "error[V22]", "^^^^", "----", "hint:"] {
+        assert!(
+            text(&table.stderr).contains(said),
+            "{}",
+            text(&table.stderr)
+        );
+    }
     let both = lbctl(&["diff", "-f", "-", "--against", "-"]);
     assert_eq!(both.status.code(), Some(2));
     assert!(text(&both.stderr).contains("not both"));

@@ -55,15 +55,22 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Failure> {
 
 /// The cluster of a file; what there is to say about it goes to stderr.
 pub(super) fn cluster(path: &Path, ui: Ui) -> Result<Cluster, Failure> {
-    let loaded = load(path)?;
+    cluster_and_text(path, ui).map(|(cluster, _)| cluster)
+}
+
+/// The same, with the file's text.
+pub(super) fn cluster_and_text(path: &Path, ui: Ui) -> Result<(Cluster, String), Failure> {
+    let bytes = bytes(path)?;
+    let loaded = cluster_config::load_bytes(&bytes, &name(path));
     let errors = loaded.has_errors();
     if !loaded.diagnostics.is_empty() && (errors || !ui.quiet) {
         ui.say(cluster_config::render_text(&loaded.diagnostics, ui.color).trim_end());
     }
-    loaded.cluster.ok_or_else(|| {
+    let cluster = loaded.cluster.ok_or_else(|| {
         Failure::new(
             Exit::Config,
             format!("`{}` is not valid; nothing was changed", name(path)),
         )
-    })
+    })?;
+    Ok((cluster, String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -65,15 +65,7 @@ pub(super) fn check(args: &cli::CheckConfig, ui: Ui) -> Result<(), Failure> {
                 ui.result(&format!("{name}: ok\n"))?;
             }
         }
-        cli::Output::Json => ui.result(&cluster_config::render_json(&loaded.diagnostics))?,
-        cli::Output::Yaml => {
-            let json = cluster_config::render_json(&loaded.diagnostics);
-            // JSON is YAML; read as such, keys keep their order.
-            let value: serde_yaml::Value = serde_yaml::from_str(&json).map_err(|error| {
-                Failure::failed(format!("diagnostics have no YAML form: {error}"))
-            })?;
-            ui.listing(args.output, &value)?;
-        }
+        form => ui.listing(form, &loaded.diagnostics)?,
     }
     if loaded.has_errors() {
         Err(Failure::silent(Exit::Config))
