@@ -10,12 +10,18 @@
     reason = "a test program without a harness"
 )]
 
+mod answers;
 mod beside_keepalived;
 mod confined;
+mod deaths;
+mod flood;
 mod heal;
 mod load;
 mod ours;
 mod ownership;
+mod places;
+mod race;
+mod troubles;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -61,11 +67,16 @@ fn start() -> Result<ExitCode> {
     let options = options(std::env::args().skip(1))?;
     let scenarios: Vec<Scenario> = [
         ours::SCENARIOS,
+        deaths::SCENARIOS,
         heal::SCENARIOS,
         wire::SCENARIOS,
+        places::SCENARIOS,
+        troubles::SCENARIOS,
         confined::SCENARIOS,
         load::SCENARIOS,
+        flood::SCENARIOS,
         beside_keepalived::SCENARIOS,
+        race::SCENARIOS,
     ]
     .concat();
     let wants = |name: &str| {
