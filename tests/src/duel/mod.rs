@@ -142,7 +142,7 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
     // Every Backup has heard the Active.
     thread::sleep(interval * 2);
     watch.skip();
-    watch.next_of(arena.address(0), interval * 3)?;
+    watch.next_of(arena.address(0), interval * 3 + Duration::from_secs(1))?;
     let instant = Instant::now();
     match case.cause {
         Cause::LinkCut => arena.cut(0)?,
