@@ -36,12 +36,27 @@ pub struct Archive {
 /// Path of the program inside the image.
 pub const PROGRAM: &str = "/lbnode";
 
+/// How a layer tells a file's capabilities.
+const FILE_CAPABILITY: &str = "SCHILY.xattr.security.capability";
+
+/// `cap_net_bind_service=p`: a user who is not root may use it where the container grants it. Not `e`: with that the
+/// program would not start at all in containers that do not.
+const MAY_BIND_LOW_PORTS: [u8; 20] = {
+    let mut bytes = [0; 20];
+    // VFS_CAP_REVISION_2, little-endian like what follows: permitted and inheritable, lower halves, then upper ones.
+    bytes[3] = 2;
+    // Bit 10 of `permitted`.
+    bytes[5] = 1 << 2;
+    bytes
+};
+
 /// Makes the archive.
 ///
 /// # Errors
 /// Only when the program is larger than a tar entry can be.
 pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
     let mut layer = tar::Builder::new(Vec::new());
+    layer.append_pax_extensions([(FILE_CAPABILITY, MAY_BIND_LOW_PORTS.as_slice())])?;
     append(
         &mut layer,
         PROGRAM.trim_start_matches('/'),
@@ -191,6 +206,31 @@ mod tests {
         let inside = entries(&layer);
         assert_eq!(inside["lbnode"], (0o755, IMAGE.program.to_vec()));
         assert_eq!(config["config"]["Entrypoint"], json!(["/lbnode"]));
+    }
+
+    #[test]
+    fn the_program_may_bind_low_ports_without_being_root() {
+        let archive = archive(&IMAGE).expect("an archive");
+        let files = entries(&archive.bytes);
+        let layer = files.values().find_map(|(_, content)| {
+            let mut layer = tar::Archive::new(content.as_slice());
+            let mut entry = layer.entries().ok()?.next()?.ok()?;
+            let extensions = entry.pax_extensions().ok()??;
+            let pairs = extensions.map(|pair| {
+                let pair = pair.expect("an extension");
+                (
+                    pair.key().expect("a key").to_owned(),
+                    pair.value_bytes().to_vec(),
+                )
+            });
+            Some(pairs.collect::<Vec<_>>())
+        });
+        // As `setcap cap_net_bind_service=p` writes it.
+        let capability = b"\0\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+        assert_eq!(
+            layer.expect("a layer"),
+            [("SCHILY.xattr.security.capability".to_owned(), capability)]
+        );
     }
 
     #[test]

@@ -12,7 +12,17 @@ pub struct StaticPod {
     role: &'static str,
     config: &'static str,
     capabilities: &'static [&'static str],
+    user: User,
     admin: Admin,
+}
+
+/// Who it runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum User {
+    /// Changes addresses, which nobody else can.
+    Root,
+    /// Somebody who owns nothing.
+    Nobody,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +37,7 @@ pub const VRRP: StaticPod = StaticPod {
     role: "vrrp",
     config: VRRP_CONFIG,
     capabilities: &["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"],
+    user: User::Root,
     admin: Admin {
         port: 11003,
         memory: "32Mi",
@@ -39,6 +50,7 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
+    user: User::Nobody,
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -49,6 +61,21 @@ pub const PROXY: StaticPod = StaticPod {
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
 /// What `system-node-critical` stands for; static pods are read before that class exists.
 const NODE_CRITICAL: u32 = 2_000_001_000;
+
+/// User and group of those who are not root; the number that distroless images use.
+const NOBODY: u32 = 65_532;
+
+impl User {
+    fn security_context(self) -> Value {
+        let mut context = json!({"seccompProfile": {"type": "RuntimeDefault"}});
+        if self == Self::Nobody {
+            context["runAsNonRoot"] = true.into();
+            context["runAsUser"] = NOBODY.into();
+            context["runAsGroup"] = NOBODY.into();
+        }
+        context
+    }
+}
 
 impl StaticPod {
     /// Name of the pod; the node's name is added by the kubelet.
@@ -93,7 +120,7 @@ impl StaticPod {
                 "priority": NODE_CRITICAL,
                 "terminationGracePeriodSeconds": 20,
                 "tolerations": [{"operator": "Exists"}],
-                "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                "securityContext": self.user.security_context(),
                 "containers": [{
                     "name": self.role,
                     "image": lbnode::IMAGE,
@@ -118,5 +145,40 @@ impl StaticPod {
                 ],
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_has_one_capability_and_is_not_root() {
+        let pod = PROXY.pod("config", "image");
+        let spec = &pod["spec"];
+        assert_eq!(
+            spec["securityContext"],
+            json!({
+                "runAsNonRoot": true,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            })
+        );
+        let containers = spec["containers"].as_array().expect("containers");
+        assert_eq!(containers.len(), 1);
+        assert_eq!(
+            containers[0]["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+            })
+        );
+        for mount in containers[0]["volumeMounts"].as_array().expect("mounts") {
+            assert_eq!(mount["readOnly"], true, "{mount}");
+        }
+        assert_eq!(spec["initContainers"], Value::Null);
+        assert_eq!(spec["hostPID"], Value::Null);
     }
 }
