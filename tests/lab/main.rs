@@ -9,7 +9,9 @@
 )]
 
 mod cluster;
+mod front_door;
 mod interruptions;
+mod kubectl;
 mod kubelet;
 mod machines;
 mod refusals;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         machines::SCENARIOS,
         kubelet::SCENARIOS,
         cluster::SCENARIOS,
+        front_door::SCENARIOS,
         secrets::SCENARIOS,
         refusals::SCENARIOS,
         interruptions::SCENARIOS,
