@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -188,23 +189,28 @@ async fn slow(front: SocketAddr, number: usize) -> std::io::Result<()> {
 
 /// New clients at a steady rate, whatever became of those before them.
 async fn come(front: SocketAddr, per_second: usize, leave_at_once: bool) -> std::io::Result<()> {
-    let (sender, mut results) = mpsc::unbounded_channel();
+    let all: Arc<Mutex<Vec<Met>>> = Arc::default();
+    let results = Arc::clone(&all);
     let period = Duration::from_secs(1) / u32::try_from(per_second).unwrap_or(1);
     let clients = async move {
         let begin = clock();
         for number in 0.. {
             let due = begin + period * number;
             tokio::time::sleep_until(due.into()).await;
-            let sender = sender.clone();
+            let results = Arc::clone(&results);
             tokio::spawn(async move {
-                // Who collects the results knows when to stop.
-                let _ = sender.send(client(front, due, leave_at_once, number % 2 == 0).await);
+                let met = client(front, due, leave_at_once, number % 2 == 0).await;
+                results.lock().unwrap().push(met);
             });
         }
     };
     tokio::select! { () = clients => {} () = wait_for_end() => {} }
     let (mut times, mut failed, mut why) = (Vec::new(), 0_usize, String::new());
-    while let Some((time, result)) = results.recv().await {
+    // Those who are still there are waited for.
+    while Arc::strong_count(&all) > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for (time, result) in all.lock().unwrap().drain(..) {
         times.push(time);
         if let Err(error) = result {
             failed += 1;
@@ -244,11 +250,11 @@ async fn once(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// The lines of standard input.
-fn orders() -> mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = mpsc::unbounded_channel();
+fn orders() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
+            if sender.blocking_send(line).is_err() {
                 return;
             }
         }
