@@ -36,19 +36,9 @@ pub struct Archive {
 /// Path of the program inside the image.
 pub const PROGRAM: &str = "/lbnode";
 
-/// How a layer tells a file's capabilities.
-const FILE_CAPABILITY: &str = "SCHILY.xattr.security.capability";
-
-/// `cap_net_bind_service=p`: a user who is not root may use it where the container grants it. Not `e`: with that the
-/// program would not start at all in containers that do not.
-const MAY_BIND_LOW_PORTS: [u8; 20] = {
-    let mut bytes = [0; 20];
-    // VFS_CAP_REVISION_2, little-endian like what follows: permitted and inheritable, lower halves, then upper ones.
-    bytes[3] = 2;
-    // Bit 10 of `permitted`.
-    bytes[5] = 1 << 2;
-    bytes
-};
+/// What the program may put into effect when it does not run as root, if its container has it: NET_BIND_SERVICE,
+/// NET_ADMIN, NET_RAW, IPC_LOCK, SYS_NICE (`man 7 capabilities`).
+const PERMITTED: [u8; 5] = [10, 12, 13, 14, 23];
 
 /// Makes the archive.
 ///
@@ -56,7 +46,8 @@ const MAY_BIND_LOW_PORTS: [u8; 20] = {
 /// Only when the program is larger than a tar entry can be.
 pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
     let mut layer = tar::Builder::new(Vec::new());
-    layer.append_pax_extensions([(FILE_CAPABILITY, MAY_BIND_LOW_PORTS.as_slice())])?;
+    let permitted = permitted(&PERMITTED);
+    layer.append_pax_extensions([("SCHILY.xattr.security.capability", &permitted[..])])?;
     append(
         &mut layer,
         PROGRAM.trim_start_matches('/'),
@@ -111,6 +102,19 @@ pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
         bytes: outer.into_inner()?,
         digest: manifest.digest,
     })
+}
+
+/// The extended attribute `security.capability`, version 2. None is in effect from the start: the kernel
+/// would refuse to run the program in a container that lacks one of them.
+fn permitted(capabilities: &[u8]) -> [u8; 20] {
+    const VERSION_2: u32 = 0x0200_0000;
+    let set = capabilities
+        .iter()
+        .fold(0_u32, |set, capability| set | 1 << capability);
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&VERSION_2.to_le_bytes());
+    bytes[4..8].copy_from_slice(&set.to_le_bytes());
+    bytes
 }
 
 struct Blob {
@@ -209,28 +213,35 @@ mod tests {
     }
 
     #[test]
-    fn the_program_may_bind_low_ports_without_being_root() {
+    fn the_program_is_permitted_what_its_roles_need() {
         let archive = archive(&IMAGE).expect("an archive");
         let files = entries(&archive.bytes);
-        let layer = files.values().find_map(|(_, content)| {
-            let mut layer = tar::Archive::new(content.as_slice());
-            let mut entry = layer.entries().ok()?.next()?.ok()?;
-            let extensions = entry.pax_extensions().ok()??;
-            let pairs = extensions.map(|pair| {
-                let pair = pair.expect("an extension");
-                (
-                    pair.key().expect("a key").to_owned(),
-                    pair.value_bytes().to_vec(),
-                )
-            });
-            Some(pairs.collect::<Vec<_>>())
+        let layers = files.values().filter(|(_, content)| {
+            let key = b"SCHILY.xattr.security.capability=";
+            content.windows(key.len()).any(|window| window == key)
         });
-        // As `setcap cap_net_bind_service=p` writes it.
-        let capability = b"\0\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
-        assert_eq!(
-            layer.expect("a layer"),
-            [("SCHILY.xattr.security.capability".to_owned(), capability)]
-        );
+        let [(_, layer)] = layers.collect::<Vec<_>>()[..] else {
+            panic!("one layer has the attribute");
+        };
+        let mut layer = tar::Archive::new(&layer[..]);
+        let mut entry = layer
+            .entries()
+            .expect("a tar")
+            .next()
+            .expect("an entry")
+            .expect("a good one");
+        let extensions = entry
+            .pax_extensions()
+            .expect("readable")
+            .expect("extensions");
+        let attribute = extensions
+            .map(|extension| extension.expect("a good one"))
+            .find(|extension| extension.key() == Ok("SCHILY.xattr.security.capability"))
+            .expect("the attribute");
+        // As `setcap cap_net_bind_service,cap_net_admin,cap_net_raw,cap_ipc_lock,cap_sys_nice=p` writes it.
+        let mut expected = [0; 20];
+        expected[..8].copy_from_slice(&[0, 0, 0, 2, 0x00, 0x74, 0x80, 0x00]);
+        assert_eq!(attribute.value_bytes(), expected);
     }
 
     #[test]

@@ -39,8 +39,8 @@ fn the_proxy_has_few_rights(context: &Context) -> Result<()> {
     for machine in &cluster.machines {
         let seen = cluster.lab.ssh_ok(*machine, LOOK)?;
         for line in [
-            "Uid:\t65532\t65532\t65532\t65532",
-            "Gid:\t65532\t65532\t65532\t65532",
+            "Uid:\t65534\t65534\t65534\t65534",
+            "Gid:\t65534\t65534\t65534\t65534",
             // NET_BIND_SERVICE and nothing else.
             "CapPrm:\t0000000000000400",
             "CapEff:\t0000000000000400",

@@ -15,6 +15,7 @@ mod kubectl;
 mod kubelet;
 mod machines;
 mod refusals;
+mod rights;
 mod runner;
 mod secrets;
 mod shared;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         secrets::SCENARIOS,
+        rights::SCENARIOS,
         refusals::SCENARIOS,
         interruptions::SCENARIOS,
     ]

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use cluster_config::node::VrrpConfig;
 use daemon::logging::LogArgs;
-use l2::linux::capability::{Capability, require};
+use l2::linux::capability::{self, Capability, require};
+use l2::linux::process::Signals;
 
 use crate::config::Plan;
 use crate::process::{self, Setup};
@@ -39,6 +40,18 @@ pub fn run(args: Args) -> ExitCode {
     if let Some(file) = &args.replay {
         return replay(file);
     }
+    // Before the log's thread starts, which would take the signals otherwise.
+    let signals = if args.parent.is_none() && !args.check {
+        match Signals::catch() {
+            Ok(signals) => Some(signals),
+            Err(error) => {
+                complain(&format!("cannot watch for signals: {error}"));
+                return ExitCode::FAILURE;
+            }
+        }
+    } else {
+        None
+    };
     daemon::logging::init(&args.log);
     let plan = process::read(&args.config)
         .map_err(|error| format!("cannot read `{}`: {error}", args.config.display()))
@@ -53,11 +66,24 @@ pub fn run(args: Args) -> ExitCode {
     if args.check {
         return ExitCode::SUCCESS;
     }
+    // As somebody who is not root it has what its file permits, but not in effect. Threads and the router process
+    // come later.
+    if let Err(error) = capability::raise() {
+        complain(&format!("cannot use its capabilities: {error}"));
+        return ExitCode::FAILURE;
+    }
     if let Err(missing) = require(&[Capability::NetAdmin, Capability::NetRaw]) {
         complain(&missing.to_string());
         return ExitCode::FAILURE;
     }
-    let outcome = if args.parent.is_some() {
+    let outcome = if let Some(signals) = signals {
+        let file = args.config;
+        let fallback = plan_again(&file).or(Some(plan));
+        supervisor::run(&signals, move || {
+            plan_again(&file).or_else(|| fallback.clone())
+        })
+        .map_err(anyhow::Error::from)
+    } else {
         let setup = Setup {
             file: args.config,
             text,
@@ -65,11 +91,6 @@ pub fn run(args: Args) -> ExitCode {
             parent: args.parent,
         };
         process::run(setup).map(|()| ExitCode::SUCCESS)
-    } else {
-        let file = args.config;
-        let fallback = plan_again(&file).or(Some(plan));
-        supervisor::run(move || plan_again(&file).or_else(|| fallback.clone()))
-            .map_err(anyhow::Error::from)
     };
     outcome.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));

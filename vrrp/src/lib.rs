@@ -30,6 +30,7 @@ mod probes;
 mod process;
 mod status;
 mod supervisor;
+mod urgency;
 
 pub mod cli;
 

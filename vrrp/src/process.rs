@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::probes::{self, SharedView};
 use crate::proto::{Group, State};
 use crate::status::Snapshot;
+use crate::urgency::Urgency;
 
 /// Realtime priorities: the router thread before the host thread, both before everything ordinary.
 const ROUTER_PRIORITY: u8 = 50;
@@ -57,7 +58,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
         .map(lifeline)
         .transpose()
         .context("cannot follow the supervisor")?;
-    let realtime = prepare_realtime();
+    let urgency = prepare();
     for warning in &setup.plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -84,14 +85,14 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let host =
         Host::open(&first, events.clone()).context("cannot read the network configuration")?;
     events.send(Event::Plan(first));
-    let host = spawn("host", HOST_PRIORITY, realtime, move || host.run(host_mail))?;
-    let router = spawn("router", ROUTER_PRIORITY, realtime, move || driver.run())?;
+    let host = spawn("host", HOST_PRIORITY, move || host.run(host_mail))?;
+    let router = spawn("router", ROUTER_PRIORITY, move || driver.run())?;
     let serving = Serving {
         setup,
         events,
         records,
         readiness,
-        realtime,
+        urgency,
         slots,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,35 +113,22 @@ fn lifeline(parent: u32) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-fn prepare_realtime() -> bool {
+fn prepare() -> Urgency {
+    Urgency::drop_inherited();
     if let Err(error) = realtime::lock_memory() {
         tracing::warn!(%error, "memory is not locked: under memory pressure adverts may be late (CAP_IPC_LOCK would allow it)");
     }
-    // Tried here so that it is said once; the threads do it for themselves.
-    let tried = thread::spawn(|| realtime::schedule(HOST_PRIORITY)).join();
-    match tried {
-        Ok(Ok(())) => {
-            tracing::info!("realtime scheduling (SCHED_RR) for the router");
-            true
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "no realtime scheduling: on a busy node adverts may be late (CAP_SYS_NICE would allow it)");
-            false
-        }
-        Err(_) => false,
-    }
+    Urgency::find(HOST_PRIORITY)
 }
 
 fn spawn(
     name: &str,
     priority: u8,
-    scheduled: bool,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> io::Result<thread::JoinHandle<io::Result<()>>> {
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if scheduled && let Err(error) = realtime::schedule(priority) {
-            tracing::warn!(%error, "no realtime scheduling for this thread");
-        }
+        // `prepare` has said what comes of it.
+        Urgency::take(priority);
         work()
     })
 }
@@ -207,7 +195,7 @@ struct Serving {
     events: Sender<Event>,
     records: Records,
     readiness: Readiness,
-    realtime: bool,
+    urgency: Urgency,
     slots: Slots,
 }
 
@@ -227,8 +215,8 @@ impl Serving {
         let (plans, watched) = watch::channel(self.setup.plan.health.clone());
         let status = {
             let (view, config_error) = (Arc::clone(&view), Arc::clone(&config_error));
-            let realtime = self.realtime;
-            Arc::new(move || status(ask(), &view, &config_error, realtime))
+            let urgency = self.urgency;
+            Arc::new(move || status(ask(), &view, &config_error, urgency))
         };
         let admin = Admin {
             addr: self.setup.plan.admin,
@@ -293,7 +281,7 @@ fn status(
     snapshot: Option<Snapshot>,
     view: &SharedView,
     config_error: &Mutex<Option<String>>,
-    realtime: bool,
+    urgency: Urgency,
 ) -> Value {
     let view = view.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let config_error = config_error
@@ -316,7 +304,7 @@ fn status(
                 "why": view.detail,
             }),
         );
-        object.insert("realtime".to_owned(), realtime.into());
+        object.insert("scheduling".to_owned(), urgency.name().into());
         object.insert("configError".to_owned(), config_error.into());
     }
     value

@@ -35,8 +35,8 @@ fn e9_a_port_below_1024_needs_no_root_and_one_capability() {
         assert_eq!(who(proxy.front()), "a");
         let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
         for line in [
-            "Uid:\t65532\t65532\t65532\t65532",
-            "Gid:\t65532\t65532\t65532\t65532",
+            "Uid:\t65534\t65534\t65534\t65534",
+            "Gid:\t65534\t65534\t65534\t65534",
             "CapPrm:\t0000000000000400",
             "CapBnd:\t0000000000000400",
             "NoNewPrivs:\t1",
@@ -67,8 +67,8 @@ fn without_rights(command: &mut Command, program: &Path) {
     let mut limited = Command::new("setpriv");
     limited
         .args([
-            "--reuid=65532",
-            "--regid=65532",
+            "--reuid=65534",
+            "--regid=65534",
             "--clear-groups",
             "--inh-caps=-all,+net_bind_service",
             "--ambient-caps=-all,+net_bind_service",

@@ -15,6 +15,15 @@ pub fn schedule(priority: u8) -> io::Result<()> {
     sys::schedule_round_robin(priority.into())
 }
 
+/// Sets the nice level of the calling thread, from -20 (most favoured) to 19. Threads and processes it
+/// starts have it, too.
+///
+/// # Errors
+/// The kernel's when the level falls: missing CAP_SYS_NICE and a low RLIMIT_NICE.
+pub fn nice(level: i8) -> io::Result<()> {
+    sys::set_nice(level.into())
+}
+
 /// Ends the process when a realtime thread computes for so long without a pause: it would starve the
 /// machine.
 ///

@@ -12,17 +12,9 @@ pub struct StaticPod {
     role: &'static str,
     config: &'static str,
     capabilities: &'static [&'static str],
-    user: User,
+    /// Who it runs as, if not root.
+    user: Option<u32>,
     admin: Admin,
-}
-
-/// Who it runs as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum User {
-    /// Changes addresses, which nobody else can.
-    Root,
-    /// Somebody who owns nothing.
-    Nobody,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +29,7 @@ pub const VRRP: StaticPod = StaticPod {
     role: "vrrp",
     config: VRRP_CONFIG,
     capabilities: &["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"],
-    user: User::Root,
+    user: Some(NOBODY),
     admin: Admin {
         port: 11003,
         memory: "32Mi",
@@ -50,7 +42,7 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
-    user: User::Nobody,
+    user: Some(NOBODY),
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -59,23 +51,10 @@ pub const PROXY: StaticPod = StaticPod {
 
 /// CA of the API servers; kubeadm writes it before it starts the kubelet.
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
+/// A user that owns nothing on a node.
+const NOBODY: u32 = 65534;
 /// What `system-node-critical` stands for; static pods are read before that class exists.
 const NODE_CRITICAL: u32 = 2_000_001_000;
-
-/// User and group of those who are not root; the number that distroless images use.
-const NOBODY: u32 = 65_532;
-
-impl User {
-    fn security_context(self) -> Value {
-        let mut context = json!({"seccompProfile": {"type": "RuntimeDefault"}});
-        if self == Self::Nobody {
-            context["runAsNonRoot"] = true.into();
-            context["runAsUser"] = NOBODY.into();
-            context["runAsGroup"] = NOBODY.into();
-        }
-        context
-    }
-}
 
 impl StaticPod {
     /// Name of the pod; the node's name is added by the kubelet.
@@ -102,6 +81,16 @@ impl StaticPod {
                 "failureThreshold": failures,
             })
         };
+        let mut security = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"], "add": self.capabilities},
+        });
+        if let Some(user) = self.user {
+            security["runAsNonRoot"] = json!(true);
+            security["runAsUser"] = json!(user);
+            security["runAsGroup"] = json!(user);
+        }
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -120,17 +109,13 @@ impl StaticPod {
                 "priority": NODE_CRITICAL,
                 "terminationGracePeriodSeconds": 20,
                 "tolerations": [{"operator": "Exists"}],
-                "securityContext": self.user.security_context(),
+                "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [{
                     "name": self.role,
                     "image": lbnode::IMAGE,
                     "imagePullPolicy": "Never",
                     "command": [oci::PROGRAM, self.role, "--config", self.config],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": false,
-                        "readOnlyRootFilesystem": true,
-                        "capabilities": {"drop": ["ALL"], "add": self.capabilities},
-                    },
+                    "securityContext": security,
                     "resources": {"requests": {"cpu": "25m", "memory": self.admin.memory}},
                     "livenessProbe": probe("/livez", 5, 4),
                     "readinessProbe": probe("/readyz", 2, 2),
@@ -156,15 +141,6 @@ mod tests {
     fn the_proxy_has_one_capability_and_is_not_root() {
         let pod = PROXY.pod("config", "image");
         let spec = &pod["spec"];
-        assert_eq!(
-            spec["securityContext"],
-            json!({
-                "runAsNonRoot": true,
-                "runAsUser": 65532,
-                "runAsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            })
-        );
         let containers = spec["containers"].as_array().expect("containers");
         assert_eq!(containers.len(), 1);
         assert_eq!(
@@ -173,6 +149,9 @@ mod tests {
                 "allowPrivilegeEscalation": false,
                 "readOnlyRootFilesystem": true,
                 "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+                "runAsNonRoot": true,
+                "runAsUser": 65534,
+                "runAsGroup": 65534,
             })
         );
         for mount in containers[0]["volumeMounts"].as_array().expect("mounts") {

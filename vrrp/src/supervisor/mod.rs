@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held};
 use l2::linux::process::{Caught, Signals, signal, terminate, wait_either};
-use l2::linux::realtime;
 
 use crate::clock::now;
 use crate::config::{GroupPlan, Plan};
 use crate::host::{LIFETIME, MARK, remove_ours};
+use crate::urgency::Urgency;
 use ears::Ears;
 use farewell::say_farewell;
 use watchdog::{Duty, Watchdog};
@@ -50,17 +50,19 @@ const ANNOUNCEMENT: Duration = Duration::from_millis(5);
 
 /// Runs the router until it is told to stop; reads the configuration anew through `plan` when it has to
 /// clean up.
-pub(crate) fn run(plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
-    let signals = Signals::catch()?;
+///
+/// `signals` were caught before any other thread was started: one that had not blocked them would take
+/// them, and end this process or, as the first one of a container, lose them.
+pub(crate) fn run(signals: &Signals, plan: impl Fn() -> Option<Plan>) -> io::Result<ExitCode> {
     // Said by the router process when it is not permitted.
-    let _ = realtime::schedule(PRIORITY);
+    Urgency::take(PRIORITY);
     let mut pause = FIRST_PAUSE;
     loop {
         let started = now();
         let (child, lifeline) = spawn()?;
         let (status, stopping) = Watch {
             lifeline,
-            signals: &signals,
+            signals,
             plan: &plan,
         }
         .over(child)?;

@@ -17,3 +17,4 @@ mod solicitations;
 mod stopping;
 mod table;
 mod timers;
+mod vectors;

@@ -180,8 +180,11 @@ impl Group {
     /// What the kernel cannot reach. A peer that it reaches again hears at once who is Active.
     pub(super) fn handle_unresolved(&mut self, now: Moment, index: usize, peers: &[IpAddr]) {
         let found = self.solicitor.note_unresolved(index, peers);
+        // The kernel has kept what was sent just now.
+        let kept = self.settings.interval.duration() / 10;
         if let Phase::Active(mut active) = self.phase
             && found
+            && now.since(active.last_sent()) > kept
         {
             self.answer(now, &mut active);
             self.phase = Phase::Active(active);

@@ -3,26 +3,29 @@
 //! It never blocks except in its wait, takes no lock that another thread holds for long, and in the
 //! steady state allocates nothing.
 
+mod act;
+mod lifeline;
+mod receive;
+
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use daemon::recorder::Recorder;
 use l2::linux::poller::Poller;
-use l2::linux::raw_ip::Reception;
 
-use crate::clock::{arrival, now};
+use crate::clock::now;
 use crate::config::GroupPlan;
 use crate::host::HostCommand;
 use crate::mailbox::{Mailbox, Sender};
 use crate::place::Place;
-use crate::ports::{Port, Ports, RouterKey};
-use crate::proto::packet::MAX_LEN;
-use crate::proto::replay::{PacketRecord, Record};
-use crate::proto::{Action, Datagram, Destination, Group, Health, Input, Link, Moment, Version};
+use crate::ports::{Ports, RouterKey};
+use crate::proto::replay::Record;
+use crate::proto::{Group, Health, Input, Link, Moment};
 use crate::status::Snapshot;
+use lifeline::Lifeline;
 
 /// What the other threads tell.
 #[derive(Debug)]
@@ -76,20 +79,9 @@ pub(crate) struct Records {
 /// Told whenever a group changed its state.
 type Notice = Box<dyn Fn(&BTreeMap<usize, Group>) + Send>;
 
-/// The way to the supervisor.
-#[derive(Debug)]
-struct Lifeline {
-    stream: UnixStream,
-    beaten_at: Moment,
-    owning: bool,
-}
-
 /// Poller token of the mailbox; ports count from zero.
 const MAIL: u32 = u32::MAX;
-/// Packets taken from one socket before timers are looked at.
-const BATCH: usize = 64;
 const RETRY: Duration = Duration::from_millis(500);
-const BEAT: Duration = Duration::from_millis(20);
 
 impl Driver {
     /// A thread's work; `notice` is told whenever a group changed its state.
@@ -103,11 +95,6 @@ impl Driver {
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&mail, MAIL)?;
-        let lifeline = lifeline.map(|stream| Lifeline {
-            stream,
-            beaten_at: Moment::ZERO,
-            owning: false,
-        });
         Ok(Self {
             groups: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -124,7 +111,7 @@ impl Driver {
             retry_at: None,
             records,
             started: now(),
-            lifeline,
+            lifeline: lifeline.map(Lifeline::new),
             notice: Box::new(notice),
         })
     }
@@ -146,7 +133,9 @@ impl Driver {
                 }
             }
             self.fire_timers();
-            self.beat();
+            if let Some(lifeline) = &mut self.lifeline {
+                lifeline.beat(&self.groups);
+            }
             if self.stopping && self.groups.is_empty() {
                 self.host.send(HostCommand::Finish);
                 return Ok(());
@@ -277,70 +266,6 @@ impl Driver {
         );
     }
 
-    fn read_port(&mut self, token: u32) {
-        for _ in 0..BATCH {
-            let Some((port, neighbours)) = self.ports.by_token(token) else {
-                return;
-            };
-            let heard = if neighbours {
-                match port.next_claim() {
-                    Ok(Some(claim)) => claim.map(|(group, address, mac)| {
-                        (group, Some(Input::Claimed { address, mac }))
-                    }),
-                    Ok(None) | Err(_) => return,
-                }
-            } else {
-                let before = now();
-                let earliest = port.drained;
-                let Port {
-                    receiver, routers, ..
-                } = &mut *port;
-                let packet = match receiver.receive() {
-                    Ok(Reception::Packet(packet)) => packet,
-                    Ok(Reception::Malformed(_)) => continue,
-                    // An interface that goes down says so here; the host thread reports it.
-                    Ok(Reception::Empty) | Err(_) => {
-                        port.drained = before;
-                        return;
-                    }
-                };
-                let datagram = Datagram {
-                    at: arrival(packet.stamped, earliest),
-                    source: packet.source,
-                    destination: packet.destination,
-                    ttl: packet.ttl,
-                    message: packet.payload,
-                };
-                let key = packet
-                    .payload
-                    .get(1)
-                    .and_then(|vrid| routers.get(vrid))
-                    .copied();
-                let group =
-                    key.and_then(|(id, member)| Some((id, member, self.groups.get_mut(&id)?)));
-                let heard = group.map(|(id, member, group)| {
-                    let now = now();
-                    let record = PacketRecord::new(now, id, member, &datagram);
-                    self.records
-                        .packets
-                        .record(now.since(self.started), &record);
-                    group.handle_datagram(now, member, &datagram);
-                    (id, None)
-                });
-                if heard.is_none() {
-                    self.unknown_vrid += 1;
-                }
-                port.drained = datagram.at;
-                heard
-            };
-            match heard {
-                Some((id, Some(input))) => self.input(id, input),
-                Some((id, None)) => self.act(id),
-                None => {}
-            }
-        }
-    }
-
     fn fire_timers(&mut self) {
         let now = now();
         let heard_until = self.ports.drained(now);
@@ -361,119 +286,5 @@ impl Driver {
             }
             next = self.groups.range(id + 1..).next().map(|(id, _)| *id);
         }
-    }
-
-    /// Does what a group wants.
-    fn act(&mut self, id: usize) {
-        while let Some(action) = self.groups.get_mut(&id).and_then(Group::poll_action) {
-            match action {
-                Action::Send {
-                    member,
-                    destination,
-                    version,
-                    priority,
-                } => {
-                    self.send((id, member), destination, version, priority);
-                }
-                Action::Own { confirm } => {
-                    self.host.send(HostCommand::Own { group: id, confirm });
-                }
-                Action::Release => {
-                    self.host.send(HostCommand::Release { group: id });
-                }
-                Action::Announce {
-                    member,
-                    address,
-                    reply,
-                } => {
-                    if let Err(error) = self.ports.announce((id, member), address, reply) {
-                        self.count_send_error(&error);
-                    }
-                }
-                Action::Solicit { member, peer } => {
-                    if let Err(error) = self.ports.solicit((id, member), peer, now()) {
-                        self.count_send_error(&error);
-                    }
-                }
-                Action::Transition { from, to, why } => {
-                    if let Some(group) = self.groups.get(&id) {
-                        let name = &group.settings().name;
-                        tracing::info!(group = name, %from, %to, reason = why.kind(), "{name}: {from} -> {to}: {why}");
-                    }
-                    (self.notice)(&self.groups);
-                }
-                Action::Alarm(alarm) => {
-                    tracing::warn!(alarm = alarm.kind(), "{alarm}");
-                }
-                Action::Stopped => self.retire(id),
-            }
-        }
-    }
-
-    fn send(&mut self, key: RouterKey, destination: Destination, version: Version, priority: u8) {
-        let mut buffer = [0; MAX_LEN];
-        let Some(group) = self.groups.get(&key.0) else {
-            return;
-        };
-        let encoded = group.encode(key.1, destination, version, priority, &mut buffer);
-        let Some((message, _, receiver)) = encoded else {
-            return;
-        };
-        // The last word matters more than a millisecond of delay.
-        let tries = if priority == 0 { 3 } else { 1 };
-        for left in (0..tries).rev() {
-            match self.ports.send(key, receiver, message) {
-                Ok(()) => return,
-                Err(error) => {
-                    self.count_send_error(&error);
-                    if left > 0 {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-            }
-        }
-    }
-
-    fn count_send_error(&mut self, error: &io::Error) {
-        self.send_errors += 1;
-        // Powers of two: a persistent fault is told again, ever more rarely.
-        if self.send_errors.is_power_of_two() {
-            tracing::warn!(%error, count = self.send_errors, "an advert or announcement could not be sent; a firewall on this node is one possible cause");
-        }
-    }
-
-    fn retire(&mut self, id: usize) {
-        let members = self
-            .groups
-            .remove(&id)
-            .map_or(0, |group| group.members().len());
-        for member in 0..members {
-            self.ports.detach(&self.poller, (id, member));
-            self.places.remove(&(id, member));
-            self.waiting.remove(&(id, member));
-        }
-        self.host.send(HostCommand::Retire { group: id });
-    }
-
-    /// Tells the supervisor that this thread runs, and how long it may be silent.
-    fn beat(&mut self) {
-        let Some(lifeline) = &mut self.lifeline else {
-            return;
-        };
-        let patience = self
-            .groups
-            .values()
-            .filter_map(Group::patience_while_active)
-            .min();
-        let owning = patience.is_some();
-        let at = now();
-        if owning == lifeline.owning && (!owning || at.since(lifeline.beaten_at) < BEAT) {
-            return;
-        }
-        let millis = patience.map_or(0, |patience| patience.as_millis());
-        let millis = u32::try_from(millis).unwrap_or(u32::MAX);
-        (lifeline.beaten_at, lifeline.owning) = (at, owning);
-        // A supervisor that does not read has worse problems than a lost beat.
-        let _ = lifeline.stream.write(&millis.to_be_bytes());
     }
 }
