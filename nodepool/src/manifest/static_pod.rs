@@ -42,7 +42,7 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
-    user: None,
+    user: Some(NOBODY),
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -130,5 +130,34 @@ impl StaticPod {
                 ],
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_has_one_capability_and_is_not_root() {
+        let pod = PROXY.pod("config", "image");
+        let spec = &pod["spec"];
+        let containers = spec["containers"].as_array().expect("containers");
+        assert_eq!(containers.len(), 1);
+        assert_eq!(
+            containers[0]["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+                "runAsNonRoot": true,
+                "runAsUser": 65534,
+                "runAsGroup": 65534,
+            })
+        );
+        for mount in containers[0]["volumeMounts"].as_array().expect("mounts") {
+            assert_eq!(mount["readOnly"], true, "{mount}");
+        }
+        assert_eq!(spec["initContainers"], Value::Null);
+        assert_eq!(spec["hostPID"], Value::Null);
     }
 }

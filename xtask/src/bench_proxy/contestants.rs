@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use super::ground::{Ground, SERVER_PORT, SERVERS};
 use super::haproxy::Haproxy;
 use super::process::{Processes, Spawned};
+use crate::say;
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +102,13 @@ impl Running {
             none: Processes::default(),
         };
         for contestant in Contestant::PROXIES {
+            let nginx = || is_installed("nginx") && Path::new(NGINX_STREAM).is_file();
+            if contestant == Contestant::Nginx && !nginx() {
+                say::progress(
+                    "nginx is left out: it is not installed (apt-get install nginx libnginx-mod-stream)",
+                );
+                continue;
+            }
             let file = ground.folder().join(contestant.name());
             super::write(&file, &contestant.configuration(ground.folder()))?;
             let mut command = ground.inside("proxy", "taskset");
@@ -136,6 +144,11 @@ impl Running {
         Ok(running)
     }
 
+    /// Whether it takes part; nobody needs to be started for no proxy.
+    pub(super) fn has(&self, contestant: Contestant) -> bool {
+        contestant == Contestant::Direct || self.processes.contains_key(&contestant)
+    }
+
     pub(super) fn processes(&self, contestant: Contestant) -> &Processes {
         self.processes.get(&contestant).unwrap_or(&self.none)
     }
@@ -151,6 +164,11 @@ impl Drop for Running {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn await_listener(ground: &Ground, contestant: Contestant, spawned: &mut Spawned) -> Result<()> {
@@ -208,6 +226,8 @@ fn haproxy(port: u16, global: &str, defaults: &str) -> String {
     text
 }
 
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
 fn nginx(port: u16, folder: &Path) -> String {
     let (proxy, folder) = (Ground::proxy_address(), folder.display());
     let servers: String = SERVERS
@@ -215,7 +235,7 @@ fn nginx(port: u16, folder: &Path) -> String {
         .map(|address| format!(" server {address}:{SERVER_PORT};"))
         .collect();
     format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+        "load_module {NGINX_STREAM};\n\
          daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err crit;\n\
          worker_rlimit_nofile 20000;\n\
          events {{ worker_connections 19000; multi_accept on; use epoll; }}\n\
