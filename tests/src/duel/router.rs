@@ -276,7 +276,8 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
 }
 
 fn keepalived_conf(index: usize, setup: &Setup) -> String {
-    let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
+    // Its own limit of 10 ms of computing kills it when a slow machine makes it Active.
+    let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_rlimit_rttime 1000000\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
     for number in 0..setup.count {
         let peers: String = peers(index, setup)
             .iter()
