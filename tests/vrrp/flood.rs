@@ -19,7 +19,7 @@ use vrrp::proto::packet::{GROUP_V4, MAX_LEN, Outgoing, PROTOCOL, TTL};
 use vrrp::proto::{AdvertInterval, ChecksumSeen, Version, Vrid};
 
 use crate::load::two;
-use crate::{Context, Scenario};
+use crate::{Context, Scenario, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[("d9_a_flood_of_adverts_moves_nothing", flood)];
 
@@ -34,17 +34,28 @@ const VRID: u8 = 77;
 const VARIETY: u64 = 4096;
 
 fn flood(context: &Context) -> Result<()> {
+    let mut slowest = f64::INFINITY;
     for nearly in [false, true] {
         for multicast in [true, false] {
             let kind = if nearly { "nearly valid" } else { "random" };
             let way = if multicast { "multicast" } else { "unicast" };
-            withstands(context, nearly, multicast).with_context(|| format!("{kind}, {way}"))?;
+            let rate =
+                withstands(context, nearly, multicast).with_context(|| format!("{kind}, {way}"))?;
+            slowest = slowest.min(rate);
         }
+    }
+    if slowest < f64::from(RATE) * 0.99 {
+        // Everything held, but that is not what the row says.
+        return Err(Skip(
+            "this machine cannot send 100 000 packets a second; all held at the rates above",
+        )
+        .into());
     }
     Ok(())
 }
 
-fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
+/// The packets a second that it withstood.
+fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<f64> {
     let arena = Arena::build(2)?;
     let base = Setup {
         multicast,
@@ -83,10 +94,6 @@ fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
     let rhythm = rhythm(&watch.finish()?, arena.address(0)).context("no adverts")?;
     println!("  nearly valid {nearly}, multicast {multicast}: {rate:.0} packets/s, {rhythm}");
     ensure!(
-        rate >= f64::from(RATE) * 0.99,
-        "only {rate:.0} packets/s could be sent"
-    );
-    ensure!(
         rhythm.usual <= INTERVAL + LATE,
         "adverts are late: {rhythm}"
     );
@@ -102,7 +109,7 @@ fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
         );
         ensure!(log.matches("-> active").count() <= 1, "{log}");
     }
-    Ok(())
+    Ok(rate)
 }
 
 /// Frames to both routers, each as if from the other one.

@@ -83,7 +83,7 @@ fn handed_over_first(context: &Context) -> Result<()> {
         thread::sleep(Duration::from_millis(100));
         let instant = Instant::now();
         routers[0].stop()?;
-        arena.wait_for_owner(1, PATIENCE)?;
+        arena.wait_for_successor(0, PATIENCE)?;
         let record = ownership.finish()?;
         let (shared, nobody) = (record.shared(instant), record.nobody(instant));
         println!("  {interval} ms: two owners for {shared:?}, none for {nobody:?}");

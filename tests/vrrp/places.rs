@@ -107,16 +107,16 @@ fn anew(context: &Context) -> Result<()> {
     let second = start(&arena, context, 1, 100)?;
     thread::sleep(Duration::from_millis(400));
 
+    arena.ip("r0", "link set eth0 down")?;
+    // Down for longer than the other one's patience: whoever is back sooner may stay Active.
+    arena.wait_for_owner(1, PATIENCE).context("link down")?;
     lines(
         &arena,
         "r0",
-        &[
-            "link set eth0 down",
-            "link set eth0 name lan0",
-            "link set lan0 up",
-        ],
+        &["link set eth0 name lan0", "link set lan0 up"],
     )?;
-    arena.wait_for_owner(1, PATIENCE).context("renamed")?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
     arena.ip("r1", "link set eth0 down")?;
     arena
         .wait_for_owner(0, PATIENCE)
