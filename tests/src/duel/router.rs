@@ -270,6 +270,10 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
             text.push_str(&line);
             text.push('\n');
         }
+        if setup.ipv6 && !setup.multicast {
+            // What keepalived 2.2 sends over IPv6 to one peer has the kernel's hop limit.
+            text.push_str("      minimumTtl: 64\n");
+        }
     }
     text.push_str("admin: 127.0.0.1:11003\n");
     text
