@@ -22,8 +22,9 @@ pub(crate) fn errors(text: &str) -> Vec<String> {
 
 fn documents(text: &str) -> Vec<Value> {
     let text = text.trim_start_matches('\u{feff}');
+    // Up to what this reader cannot read: from there on it says the same error for ever.
     serde_yaml::Deserializer::from_str(text)
-        .filter_map(|document| Value::deserialize(document).ok())
+        .map_while(|document| Value::deserialize(document).ok())
         .filter(|document| !document.is_null())
         .collect()
 }
