@@ -73,7 +73,7 @@ impl Router {
     /// # Errors
     /// When its files cannot be written or its program is missing.
     pub fn start(arena: &Arena, index: usize, maker: &Maker, setup: &Setup) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("{}-r{index}", arena.name(),));
+        let directory = std::env::temp_dir().join(format!("{}-r{index}", arena.name()));
         fs::create_dir_all(&directory)?;
         let file = directory.join("config");
         let mut command = match maker {
