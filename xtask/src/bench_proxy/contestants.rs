@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lab_tests::host::is_installed;
 
 use super::ground::{Ground, SERVER_PORT, SERVERS};
 use super::haproxy::Haproxy;
@@ -164,11 +165,6 @@ impl Drop for Running {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn await_listener(ground: &Ground, contestant: Contestant, spawned: &mut Spawned) -> Result<()> {
