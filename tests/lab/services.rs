@@ -240,7 +240,8 @@ spec:
         )
     }
 
-    /// A pod on each of these machines, and none elsewhere.
+    /// A pod on each of these machines, and none elsewhere. Once ready it stays so: on a loaded host a probe that is late
+    /// would take the endpoints away.
     fn run_on(&self, machines: &[Machine]) -> Result<()> {
         let name = self.name;
         self.remove_pods()?;
@@ -261,7 +262,7 @@ spec:
       image: lab.invalid/agnhost:1
       imagePullPolicy: Never
       args: [netexec, --http-port=8080]
-      readinessProbe: {{httpGet: {{path: /hostname, port: 8080}}, periodSeconds: 1}}
+      startupProbe: {{httpGet: {{path: /hostname, port: 8080}}, periodSeconds: 1, failureThreshold: 60}}
 "
                 ),
             )?;

@@ -3,10 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use daemon::outbound;
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, ConfigExt as _},
@@ -14,14 +11,6 @@ use kube::{
 };
 use tower::{BoxError, ServiceExt as _};
 
-/// A connection that is not there after so long will not be.
-const CONNECT: Duration = Duration::from_secs(2);
-/// When an API server loses its power, its connections are dead for good: a watch on one would tell nothing for
-/// more than a minute. The kernel asks such a silent peer, and this is how long it may take to answer.
-const PROBE_AFTER: Duration = Duration::from_secs(3);
-const PROBE_EVERY: Duration = Duration::from_secs(1);
-const PROBES: u32 = 3;
-const UNACKNOWLEDGED: Duration = Duration::from_secs(6);
 /// A watch that brings neither event nor bookmark for so long is dead.
 pub const SILENCE: Duration = Duration::from_secs(75);
 
@@ -46,16 +35,8 @@ pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
 
 /// As kube makes one, but its connections notice when the other end is gone.
 fn client(config: Config) -> kube::Result<Client> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT));
-    connector.set_keepalive(Some(PROBE_AFTER));
-    connector.set_keepalive_interval(Some(PROBE_EVERY));
-    connector.set_keepalive_retries(Some(PROBES));
-    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let connector = config.rustls_https_connector_with_connector(connector)?;
-    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);
+    let connector = config.rustls_https_connector_with_connector(outbound::connector())?;
+    let http = outbound::client::<_, Body>(connector);
     let http = http.map_err(BoxError::from);
     let builder = ClientBuilder::new(http, config.default_namespace.clone())
         .with_layer(&config.extra_headers_layer()?);

@@ -152,8 +152,8 @@ fn manifest() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/bundled-lb.yaml").to_owned()
 }
 
-async fn cluster() -> Option<(Server, Client)> {
-    let server = Server::start()?;
+async fn cluster() -> (Server, Client) {
+    let server = Server::start();
     let said = server.must(&["apply", "-f", &manifest()]);
     assert!(!said.contains("Warning"), "{said}");
     server.must(&[
@@ -164,7 +164,7 @@ async fn cluster() -> Option<(Server, Client)> {
         "--timeout=20s",
     ]);
     let client = Server::client(&server.folder.path().join("admin.conf")).await;
-    Some((server, client))
+    (server, client)
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
@@ -176,9 +176,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test]
 async fn services_live_and_die() {
-    let Some((server, client)) = cluster().await else {
-        return;
-    };
+    let (server, client) = cluster().await;
     let api: Api<Service> = Api::namespaced(client.clone(), "default");
     let controller_conf = server.write_kubeconfig("controller", Some(CONTROLLER));
     let running = run_controller(&controller_conf);
@@ -316,9 +314,7 @@ async fn services_live_and_die() {
 
 #[tokio::test]
 async fn another_controller_takes_over_and_changes_nothing() {
-    let Some((server, client)) = cluster().await else {
-        return;
-    };
+    let (server, client) = cluster().await;
     let api: Api<Service> = Api::namespaced(client.clone(), "default");
     let controller_conf = server.write_kubeconfig("controller", Some(CONTROLLER));
     server.apply(&pool("front", "10.0.0.0/22"));
@@ -406,9 +402,7 @@ async fn another_controller_takes_over_and_changes_nothing() {
 
 #[tokio::test]
 async fn the_server_takes_what_is_deployed_and_gives_no_right_too_many() {
-    let Some((server, _)) = cluster().await else {
-        return;
-    };
+    let (server, _) = cluster().await;
     let said = server.must(&["apply", "--dry-run=server", "-f", &manifest()]);
     assert!(!said.contains("Warning"), "{said}");
     let may = |who: &str, verb: &str, what: &str| {

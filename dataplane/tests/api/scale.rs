@@ -25,9 +25,7 @@ const IDLE: Duration = Duration::from_secs(60);
 #[tokio::test]
 #[ignore = "takes minutes: `cargo xtask bench ipam` runs it"]
 async fn ten_thousand_services() {
-    let Some((server, client)) = cluster().await else {
-        return;
-    };
+    let (server, client) = cluster().await;
     let api: Api<Service> = Api::namespaced(client, "default");
     server.apply(&pool("front", "10.64.0.0/17"));
     let conf = server.write_kubeconfig("controller", Some(CONTROLLER));

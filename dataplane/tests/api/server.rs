@@ -45,16 +45,20 @@ impl Place {
     }
 }
 
-/// The program that is all of Kubernetes, by the name it is called with; `None`: the lab has not been built here.
-fn program() -> Option<PathBuf> {
+/// The program that is all of Kubernetes, by the name it is called with.
+fn program() -> PathBuf {
     if let Some(path) = env::var_os("BUNDLED_LB_KUBE") {
-        return Some(path.into());
+        return path.into();
     }
-    let cache = PathBuf::from(env::var_os("HOME")?).join(".cache/bundled-lb");
-    let bundles = fs::read_dir(cache).ok()?.flatten();
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    let bundles = fs::read_dir(home.join(".cache/bundled-lb"));
     bundles
+        .into_iter()
+        .flatten()
+        .flatten()
         .map(|entry| entry.path().join("bin/kube"))
         .find(|path| path.exists())
+        .expect("no Kubernetes here: run `cargo xtask test api`, which makes it, or set BUNDLED_LB_KUBE to the bundle's bin/kube")
 }
 
 fn free_port() -> u16 {
@@ -66,8 +70,8 @@ fn free_port() -> u16 {
 }
 
 impl Server {
-    /// Starts both; `None`, and says so, where Kubernetes has not been built.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts both.
+    pub(crate) fn start() -> Self {
         Self::start_in(Place {
             namespace: None,
             address: "127.0.0.1",
@@ -75,11 +79,8 @@ impl Server {
     }
 
     /// The same at another place.
-    pub(crate) fn start_in(place: Place) -> Option<Self> {
-        let Some(kube) = program() else {
-            println!("skipped: no Kubernetes here (`cargo xtask lab build`, or BUNDLED_LB_KUBE)");
-            return None;
-        };
+    pub(crate) fn start_in(place: Place) -> Self {
+        let kube = program();
         let folder = tempfile::tempdir().unwrap();
         for name in ["etcd", "kube-apiserver", "kubectl"] {
             symlink(&kube, folder.path().join(name)).unwrap();
@@ -147,7 +148,7 @@ impl Server {
             );
             thread::sleep(Duration::from_millis(200));
         }
-        Some(server)
+        server
     }
 
     fn spawn(&mut self, name: &str, args: &[&str]) {
