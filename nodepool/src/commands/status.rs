@@ -1,4 +1,4 @@
-//! `lbctl status`: nodes, the virtual IP's owner, proxies and their servers.
+//! `lbctl status`: nodes, the virtual IP's owner, proxies and their servers, pools and Services.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
