@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::patience;
 
@@ -61,22 +61,21 @@ impl Session {
     }
 
     /// Waits for another line.
-    pub(crate) fn says_more_than(&self, lines: usize, limit: Duration) -> Result<()> {
+    pub(crate) fn says_more_than(&mut self, lines: usize, limit: Duration) -> Result<()> {
         let what = format!("`{}` says more than {lines} lines", self.what);
         patience::until(&what, limit, Duration::from_millis(100), || {
-            Ok((self.lines() > lines).then_some(()))
+            if self.lines() > lines {
+                return Ok(Some(()));
+            }
+            self.still_runs().map(|()| None)
         })
     }
 
-    /// It goes on.
-    pub(crate) fn still_runs(mut self) -> Result<()> {
-        let ended = self.child.try_wait()?;
-        ensure!(
-            ended.is_none(),
-            "`{}` ended: {}",
-            self.what,
-            self.last_words()
-        );
+    /// It goes on: a watch that loses its connection ends with success and without a word.
+    pub(crate) fn still_runs(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("`{}` ended ({status}): {}", self.what, self.last_words());
+        }
         Ok(())
     }
 

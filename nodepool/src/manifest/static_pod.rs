@@ -109,7 +109,7 @@ impl StaticPod {
                         "runAsUser": NOBODY,
                         "runAsGroup": NOBODY,
                     },
-                    "resources": {"requests": {"cpu": "25m", "memory": self.admin.memory}},
+                    "resources": {"requests": {"cpu": CPU, "memory": self.admin.memory}},
                     "livenessProbe": probe("/livez", 5, 4),
                     "readinessProbe": probe("/readyz", 2, 2),
                     "volumeMounts": [
@@ -125,6 +125,10 @@ impl StaticPod {
         })
     }
 }
+
+/// More than it uses: the kernel makes a share of the processors of it, and whoever has a small one waits long for its
+/// turn on a busy node. A router without realtime scheduling that waits for three adverts loses the VIP.
+const CPU: &str = "100m";
 
 #[cfg(test)]
 mod tests {
