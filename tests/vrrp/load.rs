@@ -111,6 +111,7 @@ fn send_junk(targets: &[IpAddr], stop: &AtomicBool, sent: &AtomicU64) -> Result<
                 },
                 vrid: Vrid::try_from(77)?,
                 priority: byte,
+                lingers: false,
                 interval: AdvertInterval::try_from(1)?,
                 // Another cluster's list: ours would be an attack that no VRRP withstands.
                 addresses: &["10.98.9.9".parse()?],

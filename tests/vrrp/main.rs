@@ -9,7 +9,6 @@
     clippy::print_stderr,
     reason = "a test program reports there"
 )]
-
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -18,6 +17,7 @@
 
 mod beside_keepalived;
 mod confined;
+mod hand_over;
 mod heal;
 mod load;
 mod ours;
@@ -66,6 +66,7 @@ fn start() -> Result<ExitCode> {
     let scenarios: Vec<Scenario> = [
         ours::SCENARIOS,
         heal::SCENARIOS,
+        hand_over::SCENARIOS,
         wire::SCENARIOS,
         confined::SCENARIOS,
         load::SCENARIOS,

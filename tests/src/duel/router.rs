@@ -42,6 +42,10 @@ pub struct Setup {
     pub routers: usize,
     /// Virtual routers with the same peers, for load; the first one has the address that is looked at.
     pub count: u8,
+    /// Milliseconds for which ours helps connections on after a planned move; `None`: its default.
+    pub grace: Option<u32>,
+    /// Where ours asks for the node's health: a port of the loopback interface.
+    pub track: Option<u16>,
 }
 
 impl Default for Setup {
@@ -56,6 +60,8 @@ impl Default for Setup {
             rfc_checksum: false,
             routers: 3,
             count: 1,
+            grace: None,
+            track: None,
         }
     }
 }
@@ -269,6 +275,14 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
             text.push_str(&line);
             text.push('\n');
         }
+    }
+    if let Some(grace) = setup.grace {
+        text.push_str(&format!("handOverGraceMillis: {grace}\n"));
+    }
+    if let Some(port) = setup.track {
+        text.push_str(&format!(
+            "track:\n  proxyLiveUrl: http://127.0.0.1:{port}/livez\n  apiReadyUrl: http://127.0.0.1:{port}/readyz\n  caFile: /dev/null\n  serverName: {VIP}\n  intervalMillis: 500\n  fall: 3\n  rise: 1\n"
+        ));
     }
     text.push_str("admin: 127.0.0.1:11003\n");
     text
