@@ -36,12 +36,18 @@ pub struct Archive {
 /// Path of the program inside the image.
 pub const PROGRAM: &str = "/lbnode";
 
+/// What the program may put into effect when it does not run as root, if its container has it: NET_BIND_SERVICE,
+/// NET_ADMIN, NET_RAW, IPC_LOCK, SYS_NICE (`man 7 capabilities`).
+const PERMITTED: [u8; 5] = [10, 12, 13, 14, 23];
+
 /// Makes the archive.
 ///
 /// # Errors
 /// Only when the program is larger than a tar entry can be.
 pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
     let mut layer = tar::Builder::new(Vec::new());
+    let permitted = permitted(&PERMITTED);
+    layer.append_pax_extensions([("SCHILY.xattr.security.capability", &permitted[..])])?;
     append(
         &mut layer,
         PROGRAM.trim_start_matches('/'),
@@ -96,6 +102,19 @@ pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
         bytes: outer.into_inner()?,
         digest: manifest.digest,
     })
+}
+
+/// The extended attribute `security.capability`, version 2. None is in effect from the start: the kernel
+/// would refuse to run the program in a container that lacks one of them.
+fn permitted(capabilities: &[u8]) -> [u8; 20] {
+    const VERSION_2: u32 = 0x0200_0000;
+    let set = capabilities
+        .iter()
+        .fold(0_u32, |set, capability| set | 1 << capability);
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&VERSION_2.to_le_bytes());
+    bytes[4..8].copy_from_slice(&set.to_le_bytes());
+    bytes
 }
 
 struct Blob {
@@ -191,6 +210,38 @@ mod tests {
         let inside = entries(&layer);
         assert_eq!(inside["lbnode"], (0o755, IMAGE.program.to_vec()));
         assert_eq!(config["config"]["Entrypoint"], json!(["/lbnode"]));
+    }
+
+    #[test]
+    fn the_program_is_permitted_what_its_roles_need() {
+        let archive = archive(&IMAGE).expect("an archive");
+        let files = entries(&archive.bytes);
+        let layers = files.values().filter(|(_, content)| {
+            let key = b"SCHILY.xattr.security.capability=";
+            content.windows(key.len()).any(|window| window == key)
+        });
+        let [(_, layer)] = layers.collect::<Vec<_>>()[..] else {
+            panic!("one layer has the attribute");
+        };
+        let mut layer = tar::Archive::new(&layer[..]);
+        let mut entry = layer
+            .entries()
+            .expect("a tar")
+            .next()
+            .expect("an entry")
+            .expect("a good one");
+        let extensions = entry
+            .pax_extensions()
+            .expect("readable")
+            .expect("extensions");
+        let attribute = extensions
+            .map(|extension| extension.expect("a good one"))
+            .find(|extension| extension.key() == Ok("SCHILY.xattr.security.capability"))
+            .expect("the attribute");
+        // As `setcap cap_net_bind_service,cap_net_admin,cap_net_raw,cap_ipc_lock,cap_sys_nice=p` writes it.
+        let mut expected = [0; 20];
+        expected[..8].copy_from_slice(&[0, 0, 0, 2, 0x00, 0x74, 0x80, 0x00]);
+        assert_eq!(attribute.value_bytes(), expected);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod interruptions;
 mod kubelet;
 mod machines;
 mod refusals;
+mod rights;
 mod runner;
 mod secrets;
 mod shared;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         kubelet::SCENARIOS,
         cluster::SCENARIOS,
         secrets::SCENARIOS,
+        rights::SCENARIOS,
         refusals::SCENARIOS,
         interruptions::SCENARIOS,
     ]

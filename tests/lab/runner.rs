@@ -2,15 +2,13 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use lab_tests::Lab;
-use serde::Serialize;
+use lab_tests::summary::Summary;
 
 use crate::shared::Fixture;
 
@@ -86,21 +84,6 @@ impl Options {
     }
 }
 
-/// How the whole run went, for programs.
-#[derive(Debug, Default, Serialize)]
-struct Summary {
-    passed: usize,
-    failed: usize,
-    failures: Vec<Remark>,
-    skipped: Vec<Remark>,
-}
-
-#[derive(Debug, Serialize)]
-struct Remark {
-    name: String,
-    reason: String,
-}
-
 /// Runs those of the scenarios that the options ask for.
 pub(crate) fn run(scenarios: &[Scenario], options: &Options) -> ExitCode {
     let wanted: Vec<&Scenario> = scenarios
@@ -168,7 +151,7 @@ fn run_one(scenario: &Scenario, context: &Context, summary: &mut Summary) {
     match outcome {
         Ok(()) => {
             println!("test {} ... ok ({seconds:.1} s)", scenario.name);
-            summary.passed += 1;
+            summary.pass();
         }
         Err(error) => match error.downcast_ref::<Skip>() {
             Some(Skip(reason)) => {
@@ -188,42 +171,14 @@ fn run_one(scenario: &Scenario, context: &Context, summary: &mut Summary) {
 }
 
 fn conclude(summary: &Summary) -> ExitCode {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab-test.json");
-    let written = serde_json::to_string_pretty(summary)
-        .map_err(anyhow::Error::from)
-        .and_then(|text| Ok(fs::write(&file, text + "\n")?));
+    let written = summary.publish("lab");
     if let Err(error) = &written {
-        eprintln!("cannot write {}: {error:#}", file.display());
+        eprintln!("{error:#}");
     }
-    println!(
-        "{} passed, {} failed, {} skipped",
-        summary.passed,
-        summary.failed,
-        summary.skipped.len()
-    );
-    if summary.failed == 0 && written.is_ok() {
+    println!("{}", summary.closing_line());
+    if summary.failures.is_empty() && written.is_ok() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
-}
-
-impl Summary {
-    fn fail(&mut self, name: &str, reason: &str) {
-        self.failed += 1;
-        self.failures.push(Remark::new(name, reason));
-    }
-
-    fn skip(&mut self, name: &str, reason: &str) {
-        self.skipped.push(Remark::new(name, reason));
-    }
-}
-
-impl Remark {
-    fn new(name: &str, reason: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
-        }
     }
 }

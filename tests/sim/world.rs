@@ -1,19 +1,18 @@
 //! The segment, true time, and the order of everything.
 
+mod segment;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use l2::wire::MacAddr;
-use vrrp::proto::packet::{MAX_LEN, Outgoing};
-use vrrp::proto::{AdvertInterval, ChecksumSeen, Input, State, Version, Vrid};
+use vrrp::proto::{AdvertInterval, Input, State};
 
 use crate::checks::Checks;
 use crate::faults::{Fault, plan};
-use crate::node::{
-    Common, Effect, FOREIGN_VIP, Flaw, LIFETIME, Node, Packet, VIP, VRID, address, everybody,
-};
+use crate::node::{Common, Effect, Flaw, LIFETIME, Node, Packet, VIP, address};
 use crate::random::Random;
 
 /// How a history went.
@@ -312,86 +311,6 @@ impl World {
             let to = node.index;
             let why = format!("node {index} passes on to node {to}, which does not linger");
             self.broken = Some(why);
-        }
-    }
-
-    /// A gratuitous ARP reaches the client and the other nodes. A node that is deaf to adverts is so
-    /// because somebody filters their protocol: it hears ARP.
-    fn announce(&mut self, from: usize) {
-        if !self.nodes[from].link {
-            return;
-        }
-        if self.sides[from] == self.client_side && !self.random.happens(self.loss) {
-            let at = self.time + self.random.between(1, self.delay.max(2));
-            self.post(at, Event::Announcement { from });
-        }
-        for to in 0..self.nodes.len() {
-            let reaches = to != from && self.nodes[to].link && self.sides[from] == self.sides[to];
-            if reaches && !self.random.happens(self.loss) {
-                let at = self.time + self.random.between(1, self.delay.max(2));
-                self.post(at, Event::Claim { from, to });
-            }
-        }
-    }
-
-    fn send(&mut self, from: usize, to: usize, packet: &Packet) {
-        let reaches = from != to
-            && self.hears[from][to]
-            && self.sides[from] == self.sides[to]
-            && self.nodes[from].link
-            && self.nodes[to].link;
-        if !reaches || self.random.happens(self.loss) {
-            return;
-        }
-        let copies = if self.random.happens(self.duplicates) {
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
-            let at = self.time + self.random.between(1, self.delay.max(2));
-            self.post(
-                at,
-                Event::Deliver {
-                    to,
-                    packet: packet.clone(),
-                },
-            );
-        }
-    }
-
-    /// A router of another cluster with our VRID and a higher priority.
-    fn foreign_advert(&mut self) {
-        let source = "10.0.0.250".parse().expect("an address");
-        let outgoing = Outgoing {
-            version: Version::V3,
-            vrid: Vrid::try_from(VRID).expect("not zero"),
-            priority: 254,
-            lingers: false,
-            interval: self.common.interval,
-            addresses: &[FOREIGN_VIP],
-            password: None,
-            checksum: ChecksumSeen::Rfc,
-            source,
-            destination: everybody(),
-        };
-        let bytes = outgoing.emit(&mut [0; MAX_LEN]).to_vec();
-        for to in 0..self.nodes.len() {
-            let packet = Packet {
-                source,
-                destination: everybody(),
-                bytes: bytes.clone(),
-            };
-            if self.nodes[to].link {
-                self.post(self.time + 1, Event::Deliver { to, packet });
-            }
-        }
-        if self.foreign {
-            let next = self.time + self.checks.interval();
-            // As long as anything else is to come.
-            if self.coming.iter().any(|Reverse((at, ..))| *at > next) || self.time < next {
-                self.post(next, Event::Foreign);
-            }
         }
     }
 

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::cache::remove_tree;
 use crate::disk::{self, Disk};
-use crate::host::{Cell, Host};
+use crate::host::{Cell, Host, tight_disk};
 use crate::namespace::Namespace;
 use crate::paths::{self, Prefix};
 use crate::prober::{Plan, Prober, Seat};
@@ -68,6 +68,9 @@ impl Lab {
     pub fn up(&self, machines: &[Machine]) -> Result<()> {
         let base = base::directory()?;
         let lock = self.lock()?;
+        if let Some(tight) = tight_disk(&self.state) {
+            tool::say(format_args!("warning: {tight}"));
+        }
         Settings::of_this_host().borrow(&self.prefix, &self.state)?;
         self.ensure_key()?;
         self.ensure_segment()?;

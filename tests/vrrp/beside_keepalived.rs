@@ -1,176 +1,304 @@
 //! One of ours and one of keepalived's for the same virtual router.
 #![expect(clippy::disallowed_methods, reason = "waits in real time")]
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use lab_tests::duel::arena::Arena;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use lab_tests::duel::arena::{Arena, PORT, VIP, VIP6};
 use lab_tests::duel::router::{Maker, Router, Setup, has_keepalived};
+use lab_tests::prober::{Plan, Prober};
 
 use crate::{Context, Scenario, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("x17_version_3_unicast", |context| {
-        both(context, &Setup::default())
+        rows(context, &[Setup::default()])
     }),
     ("x17_version_3_multicast", |context| {
-        both(
-            context,
-            &Setup {
-                multicast: true,
-                ..Setup::default()
-            },
-        )
+        rows(context, &[multicast()])
     }),
-    ("x17_version_2_unicast", |context| {
-        both(
-            context,
-            &Setup {
-                version_2: true,
-                interval: 1000,
-                ..Setup::default()
-            },
-        )
-    }),
-    ("x17_version_2_multicast", |context| {
-        let setup = Setup {
-            version_2: true,
-            multicast: true,
-            interval: 1000,
-            ..Setup::default()
+    ("x17_version_3_keepalived_checksum", |context| {
+        let checksum = |base| Setup {
+            checksum: "keepalived",
+            ..base
         };
-        both(context, &setup)
-    }),
-    ("x17_ipv6_multicast", |context| {
-        both(
+        rows(
             context,
-            &Setup {
-                ipv6: true,
-                multicast: true,
-                ..Setup::default()
-            },
+            &[checksum(Setup::default()), checksum(multicast())],
         )
+    }),
+    ("x17_version_2", |context| {
+        let version_2 = |base| Setup {
+            version_2: true,
+            interval: 1000,
+            ..base
+        };
+        rows(
+            context,
+            &[version_2(Setup::default()), version_2(multicast())],
+        )
+    }),
+    ("x17_ipv6", |context| {
+        let ipv6 = |base| Setup { ipv6: true, ..base };
+        rows(context, &[ipv6(Setup::default()), ipv6(multicast())])
     }),
     ("x17_version_3_unicast_10_ms", |context| {
-        both(
-            context,
-            &Setup {
-                interval: 10,
-                ..Setup::default()
-            },
-        )
+        let fast = Setup {
+            interval: 10,
+            ..Setup::default()
+        };
+        rows(context, &[fast])
     }),
+    (
+        "x17_a_checksum_that_keepalived_refuses_is_named",
+        refused_checksum,
+    ),
 ];
 
-/// Both ways round: ours with the higher priority, and theirs.
-fn both(context: &Context, base: &Setup) -> Result<()> {
+fn multicast() -> Setup {
+    Setup {
+        multicast: true,
+        ..Setup::default()
+    }
+}
+
+/// Who is who in one trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cell {
+    base: Setup,
+    /// Ours has the higher priority.
+    ours_higher: bool,
+    preempt: bool,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup {
+            interval,
+            version_2,
+            multicast,
+            ipv6,
+            checksum,
+            ..
+        } = &self.base;
+        write!(
+            f,
+            "v{} {} {}, {interval} ms, checksum {checksum}, ours {}, {}",
+            if *version_2 { 2 } else { 3 },
+            if *ipv6 { "IPv6" } else { "IPv4" },
+            if *multicast { "multicast" } else { "unicast" },
+            if self.ours_higher { "higher" } else { "lower" },
+            if self.preempt {
+                "preempt"
+            } else {
+                "no preempt"
+            },
+        )
+    }
+}
+
+/// Both ways round, with and without preemption, all at the same time in arenas of their own.
+fn rows(context: &Context, bases: &[Setup]) -> Result<()> {
     if !has_keepalived() {
         return Err(Skip("keepalived is not installed").into());
     }
-    for ours_first in [true, false] {
-        for preempt in [true, false] {
-            cell(context, base, ours_first, preempt)
-                .with_context(|| format!("ours first {ours_first}, preempt {preempt}"))?;
+    let mut cells = Vec::new();
+    for base in bases {
+        for (ours_higher, preempt) in [(true, true), (false, false), (true, false), (false, true)] {
+            if context.full || ours_higher == preempt {
+                cells.push(Cell {
+                    base: base.clone(),
+                    ours_higher,
+                    preempt,
+                });
+            }
         }
     }
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let trials: Vec<_> = cells
+            .iter()
+            .map(|cell| scope.spawn(|| trial(context, cell)))
+            .collect();
+        trials.into_iter().map(|trial| trial.join()).collect()
+    });
+    let mut wrong = Vec::new();
+    for (cell, outcome) in cells.iter().zip(outcomes) {
+        match outcome.map_err(|_| anyhow!("it panicked")).flatten() {
+            Ok(outages) => println!("  {cell}: {outages}"),
+            Err(error) => wrong.push(format!("{cell}: {error:#}")),
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     Ok(())
 }
 
-fn cell(context: &Context, base: &Setup, ours_first: bool, preempt: bool) -> Result<()> {
+/// For how long a client's connections failed.
+#[derive(Debug, Default)]
+struct Outages(Vec<(&'static str, Duration)>);
+
+impl fmt::Display for Outages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (fault, outage)) in self.0.iter().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            write!(f, "{comma}{fault} {} ms", outage.as_millis())?;
+        }
+        Ok(())
+    }
+}
+
+/// Two routers, a client, and what happens to them.
+struct Trial<'a> {
+    arena: &'a Arena,
+    base: &'a Setup,
+    client: Prober,
+    outages: Outages,
+}
+
+impl Trial<'_> {
+    /// The longest patience of a Backup, and time to look.
+    fn bound(&self) -> Duration {
+        Duration::from_millis(u64::from(self.base.interval) * 4 + 500)
+    }
+
+    /// Exactly these own it before the bound has passed since a fault, and a while later.
+    fn settles(&mut self, fault: &'static str, owners: &[usize]) -> Result<()> {
+        self.comes_to(fault, |trial, bound| {
+            trial
+                .arena
+                .wait_until_owner(trial.base.ipv6, owners, bound)?;
+            stays(trial.arena, trial.base, owners)
+        })
+    }
+
+    /// This one owns it, whatever the other's kernel has kept.
+    fn survives(&mut self, fault: &'static str, owner: usize) -> Result<()> {
+        self.comes_to(fault, |trial, bound| {
+            trial
+                .arena
+                .wait_until_owner_lenient(trial.base.ipv6, owner, bound)
+        })
+    }
+
+    fn comes_to(
+        &mut self,
+        fault: &'static str,
+        state: impl Fn(&Self, Duration) -> Result<()>,
+    ) -> Result<()> {
+        let instant = Instant::now();
+        state(self, self.bound()).context(fault)?;
+        ensure!(
+            self.client
+                .wait_for_calm(Duration::from_millis(400), Duration::from_secs(5)),
+            "{fault}: the client never gets through: {:?}",
+            self.client.so_far().reasons()
+        );
+        let outage = self.client.so_far().last_failure(instant);
+        self.outages.0.push((fault, outage));
+        Ok(())
+    }
+}
+
+fn trial(context: &Context, cell: &Cell) -> Result<Outages> {
     let arena = Arena::build(2)?;
+    let base = &cell.base;
     let ours = Maker::Lbnode(context.lbnode.clone());
-    let makers = if ours_first {
+    let makers = if cell.ours_higher {
         [ours, Maker::Keepalived]
     } else {
         [Maker::Keepalived, ours]
     };
-    let patience = Duration::from_millis(u64::from(base.interval) * 6 + 4000);
     let setup = |priority| Setup {
         priority,
-        preempt,
+        preempt: cell.preempt,
         routers: 2,
         ..base.clone()
     };
+    let patience = Duration::from_millis(u64::from(base.interval) * 6 + 4000);
     let mut first = Router::start(&arena, 0, &makers[0], &setup(200))?;
     arena
         .wait_until_owner(base.ipv6, &[0], patience)
         .context("the first alone")?;
     let second = Router::start(&arena, 1, &makers[1], &setup(100))?;
-    stays(&arena, base, 0)?;
+    let target: IpAddr = if base.ipv6 { VIP6.parse()? } else { VIP };
+    let plan = Plan::connect(SocketAddr::new(target, PORT)).paced(5, 250);
+    let mut trial = Trial {
+        arena: &arena,
+        base,
+        client: Prober::start(Some(&arena.client_seat()), plan)?,
+        outages: Outages::default(),
+    };
+    stays(&arena, base, &[0]).context("the second as Backup")?;
 
-    // Partition: both own it; heal: the higher one alone.
     arena.isolate(0)?;
-    arena
-        .wait_until_owner(base.ipv6, &[0, 1], patience)
-        .context("partition")?;
+    trial.settles("partition", &[0, 1])?;
     arena.join(0)?;
-    arena
-        .wait_until_owner(base.ipv6, &[0], patience)
-        .context("heal")?;
-    stays(&arena, base, 0)?;
-
-    // Graceful stop.
-    let begin = Instant::now();
+    trial.settles("heal", &[0])?;
     first.stop()?;
-    arena
-        .wait_until_owner(base.ipv6, &[1], patience)
-        .context("graceful stop")?;
-    let graceful = begin.elapsed();
+    trial.settles("graceful stop", &[1])?;
     drop(first);
 
     // It comes back: by preemption or not at all.
     let first = Router::start(&arena, 0, &makers[0], &setup(200))?;
-    if preempt {
+    if cell.preempt {
         arena
             .wait_until_owner(base.ipv6, &[0], patience)
             .context("preemption")?;
+        stays(&arena, base, &[0])?;
+        first.kill_all();
+        trial.survives("crash", 1)?;
     } else {
-        thread::sleep(patience / 2);
-        stays(&arena, base, 1)?;
+        // Longer than it would listen if it were to take over.
+        thread::sleep(trial.bound());
+        stays(&arena, base, &[1]).context("no preemption")?;
         second.kill_all();
-        drop(second);
-        arena
-            .wait_until_owner_lenient(base.ipv6, 0, patience)
-            .context("crash of the second")?;
-        println!(
-            "  {base_line}: graceful {graceful:?}",
-            base_line = line(base, ours_first, preempt)
-        );
-        return Ok(());
+        trial.survives("crash", 0)?;
     }
-    let begin = Instant::now();
-    first.kill_all();
-    drop(first);
-    arena
-        .wait_until_owner_lenient(base.ipv6, 1, patience)
-        .context("crash of the first")?;
-    println!(
-        "  {}: graceful {graceful:?}, crash {:?}",
-        line(base, ours_first, preempt),
-        begin.elapsed()
-    );
-    Ok(())
+    Ok(trial.outages)
 }
 
-fn line(base: &Setup, ours_first: bool, preempt: bool) -> String {
-    format!(
-        "{} ms, ours {}, preempt {preempt}",
-        base.interval,
-        if ours_first { "higher" } else { "lower" }
-    )
-}
-
-/// For some intervals exactly this one owns it.
-fn stays(arena: &Arena, base: &Setup, index: usize) -> Result<()> {
-    let end = Instant::now() + Duration::from_millis(u64::from(base.interval) * 6 + 300);
+/// For some intervals exactly these own it.
+fn stays(arena: &Arena, base: &Setup, expected: &[usize]) -> Result<()> {
+    let end = Instant::now() + Duration::from_millis(u64::from(base.interval) * 4 + 300);
     while Instant::now() < end {
         let owners = arena.owners_of(base.ipv6)?;
         ensure!(
-            owners == [index],
-            "owners are {owners:?}, not {index} alone"
+            owners == expected,
+            "owners are {owners:?}, not {expected:?}"
         );
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(20));
     }
+    Ok(())
+}
+
+/// keepalived wants the pseudo-header; where it must not have it, both are Active and ours says why.
+fn refused_checksum(context: &Context) -> Result<()> {
+    if !has_keepalived() {
+        return Err(Skip("keepalived is not installed").into());
+    }
+    let arena = Arena::build(2)?;
+    let setup = |priority| Setup {
+        priority,
+        routers: 2,
+        checksum: "rfc",
+        ..Setup::default()
+    };
+    let ours = Router::start(
+        &arena,
+        0,
+        &Maker::Lbnode(context.lbnode.clone()),
+        &setup(200),
+    )?;
+    arena.wait_for_owner(0, Duration::from_secs(5))?;
+    let _theirs = Router::start(&arena, 1, &Maker::Keepalived, &setup(100))?;
+    arena.wait_until_owner(false, &[0, 1], Duration::from_secs(5))?;
+    thread::sleep(Duration::from_millis(500));
+    let log = ours.log();
+    ensure!(
+        log.contains("10.98.0.2 makes its IPv4 checksum with pseudo-header, this router without"),
+        "{log}"
+    );
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "d11_runs_with_two_capabilities_and_no_root",
         two_capabilities,
     ),
+    ("d11_what_its_file_permits_is_enough", permitted_by_its_file),
     ("d11_is_nice_where_realtime_is_refused", nice),
     ("x23_a_missing_capability_is_named", missing_capability),
 ];
@@ -72,6 +73,53 @@ fn two_capabilities(context: &Context) -> Result<()> {
         arena.owners()?.is_empty(),
         "the address is gone after the stop"
     );
+    Ok(())
+}
+
+/// As a container runtime starts it in a pod: another user, no new privileges, two capabilities permitted and
+/// none in effect. The file's own permission, as the image has it, carries them over.
+fn permitted_by_its_file(context: &Context) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("lbnode");
+    std::fs::copy(&context.lbnode, &copy)?;
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), open)?;
+    let permission = "cap_net_bind_service,cap_net_admin,cap_net_raw,cap_ipc_lock,cap_sys_nice=p";
+    let set = Command::new("setcap").arg(permission).arg(&copy).output();
+    if !set.is_ok_and(|output| output.status.success()) {
+        return Err(Skip("files cannot have capabilities here").into());
+    }
+    let arena = Arena::build(1)?;
+    let config = written_config()?;
+    let mut command = arena.command("r0", "setpriv");
+    command.args([
+        "--no-new-privs",
+        "--bounding-set",
+        "-all,+net_admin,+net_raw,+setuid,+setgid",
+        "capsh",
+        "--keep=1",
+        "--gid=65534",
+        "--uid=65534",
+        "--caps=cap_net_admin,cap_net_raw=p",
+    ]);
+    command.arg(format!("--shell={}", copy.display()));
+    command
+        .args(["--", "vrrp", "--log-format", "text", "--config"])
+        .arg(config.path());
+    let child = command.stderr(Stdio::piped()).spawn()?;
+    let owned = arena.wait_for_owner(0, PATIENCE);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+    let log = stopped(child)?;
+    owned.with_context(|| log.clone())?;
+    let status = status?;
+    for line in [
+        "Uid:\t65534\t65534\t65534\t65534",
+        "CapEff:\t0000000000003000",
+        "NoNewPrivs:\t1",
+    ] {
+        ensure!(status.contains(line), "no `{line}` in {status}");
+    }
+    ensure!(arena.owners()?.is_empty(), "the address is still there");
     Ok(())
 }
 

@@ -7,30 +7,33 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a test program reports there"
-)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a test program without a harness"
 )]
 
+mod answers;
 mod beside_keepalived;
 mod confined;
+mod deaths;
+mod flood;
 mod hand_over;
 mod heal;
 mod load;
 mod ours;
 mod ownership;
+mod places;
+mod race;
+mod troubles;
 mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lab_tests::duel::arena;
 use lab_tests::duel::{self, Case};
 use lab_tests::figures;
+use lab_tests::summary::Summary;
 
 /// What a scenario has at hand.
 pub(crate) struct Context {
@@ -65,18 +68,25 @@ fn start() -> Result<ExitCode> {
     let options = options(std::env::args().skip(1))?;
     let scenarios: Vec<Scenario> = [
         ours::SCENARIOS,
+        deaths::SCENARIOS,
         heal::SCENARIOS,
         hand_over::SCENARIOS,
         wire::SCENARIOS,
+        places::SCENARIOS,
+        troubles::SCENARIOS,
         confined::SCENARIOS,
         load::SCENARIOS,
+        flood::SCENARIOS,
         beside_keepalived::SCENARIOS,
+        race::SCENARIOS,
     ]
     .concat();
+    let wants = |name: &str| {
+        options.words.is_empty() || options.words.iter().any(|word| name.contains(word))
+    };
+    let wanted = scenarios.into_iter().filter(|(name, _)| wants(name));
     if options.list {
-        scenarios
-            .iter()
-            .for_each(|(name, _)| println!("{name}: test"));
+        wanted.for_each(|(name, _)| println!("{name}: test"));
         return Ok(ExitCode::SUCCESS);
     }
     let context = match arena::possible().and_then(|()| lbnode()) {
@@ -85,38 +95,54 @@ fn start() -> Result<ExitCode> {
             full: options.full,
         },
         Err(reason) => {
-            println!("SKIPPED, all of it: {reason:#}");
-            println!("0 passed, 0 failed, {} skipped", scenarios.len());
-            return Ok(ExitCode::SUCCESS);
+            println!("no virtual routers on this host: {reason:#}");
+            let mut summary = Summary::default();
+            for (name, _) in wanted {
+                summary.skip(name, &format!("{reason:#}"));
+            }
+            return conclude(&summary);
         }
     };
     if options.bench {
         return bench(&context, &options);
     }
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for (name, scenario) in scenarios {
-        let wanted =
-            options.words.is_empty() || options.words.iter().any(|word| name.contains(word));
-        if !wanted {
-            continue;
+    let mut summary = Summary::default();
+    for (name, scenario) in wanted {
+        try_one(name, scenario, &context, &mut summary);
+    }
+    conclude(&summary)
+}
+
+#[expect(clippy::disallowed_methods, reason = "says how long a scenario took")]
+fn try_one(
+    name: &str,
+    scenario: fn(&Context) -> Result<()>,
+    context: &Context,
+    summary: &mut Summary,
+) {
+    let begin = Instant::now();
+    let outcome = scenario(context);
+    let seconds = begin.elapsed().as_secs_f32();
+    match outcome {
+        Ok(()) => {
+            println!("test {name} ... ok ({seconds:.1} s)");
+            summary.pass();
         }
-        match scenario(&context) {
-            Ok(()) => {
-                println!("test {name} ... ok");
-                passed += 1;
-            }
-            Err(error) if error.is::<Skip>() => {
-                println!("test {name} ... SKIPPED: {error}");
-                skipped += 1;
-            }
-            Err(error) => {
-                println!("test {name} ... FAILED: {error:#}");
-                failed += 1;
-            }
+        Err(error) if error.is::<Skip>() => {
+            println!("test {name} ... skipped: {error}");
+            summary.skip(name, &error.to_string());
+        }
+        Err(error) => {
+            println!("test {name} ... FAILED ({seconds:.1} s): {error:#}");
+            summary.fail(name, &format!("{error:#}"));
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(if failed == 0 {
+}
+
+fn conclude(summary: &Summary) -> Result<ExitCode> {
+    summary.publish("vrrp")?;
+    println!("{}", summary.closing_line());
+    Ok(if summary.failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -35,7 +35,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What `tcpdump` shows of `count` frames from the moment `act` begins.
-fn captured(
+pub(crate) fn captured(
     arena: &Arena,
     count: usize,
     filter: &str,

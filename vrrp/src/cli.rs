@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use cluster_config::node::VrrpConfig;
 use daemon::logging::LogArgs;
-use l2::linux::capability::{Capability, require};
+use l2::linux::capability::{self, Capability, require};
 use l2::linux::process::Signals;
 
 use crate::config::Plan;
@@ -65,6 +65,12 @@ pub fn run(args: Args) -> ExitCode {
     };
     if args.check {
         return ExitCode::SUCCESS;
+    }
+    // As somebody who is not root it has what its file permits, but not in effect. Threads and the router process
+    // come later.
+    if let Err(error) = capability::raise() {
+        complain(&format!("cannot use its capabilities: {error}"));
+        return ExitCode::FAILURE;
     }
     if let Err(missing) = require(&[Capability::NetAdmin, Capability::NetRaw]) {
         complain(&missing.to_string());

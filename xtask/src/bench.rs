@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 use lab_tests::cluster::{Cluster, Programs};
+use lab_tests::duel;
 use lab_tests::failover::{self, Fault};
 use lab_tests::figures::{self, Row};
 use lab_tests::{Lab, Machine};
@@ -21,14 +23,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// What a client sees when the owner of the API's VIP fails
+    /// What a client sees when the owner of the API's VIP fails, and when virtual routers alone do
     Failover {
         /// Faults of each kind
         #[arg(long, default_value_t = 5)]
         runs: usize,
-        /// Only these cases, such as cluster/power_cut; all when none is given
+        /// Only these cases, such as cluster/power_cut or 100ms/sigkill; all when none is given
         #[arg(long = "case")]
-        cases: Vec<Fault>,
+        cases: Vec<Case>,
         /// Leave the lab (prefix `bench`) as it is at the end
         #[arg(long)]
         keep: bool,
@@ -54,10 +56,56 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn failover(runs: usize, cases: &[Fault], keep: bool) -> Result<Vec<Row>> {
-    let faults = if cases.is_empty() { &Fault::ALL } else { cases };
-    let lab = Lab::open("bench")?;
+/// A fault of a cluster's machine, or of virtual routers alone beside keepalived's.
+#[derive(Debug, Clone, Copy)]
+enum Case {
+    Cluster(Fault),
+    Routers(duel::Case),
+}
+
+impl FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with("cluster/") {
+            Ok(Self::Cluster(text.parse()?))
+        } else {
+            Ok(Self::Routers(text.parse()?))
+        }
+    }
+}
+
+fn failover(runs: usize, cases: &[Case], keep: bool) -> Result<Vec<Row>> {
+    let all: Vec<Case> = (duel::Case::all().into_iter().map(Case::Routers))
+        .chain(Fault::ALL.map(Case::Cluster))
+        .collect();
+    let cases = if cases.is_empty() { &all } else { cases };
+    let (mut duels, mut faults) = (Vec::new(), Vec::new());
+    for case in cases {
+        match case {
+            Case::Routers(case) => duels.push(*case),
+            Case::Cluster(fault) => faults.push(*fault),
+        }
+    }
     let programs = built()?;
+    let mut rows = Vec::new();
+    if !duels.is_empty() {
+        duel::arena::possible()?;
+        rows.extend(duel::run(&programs.lbnode, &duels, runs)?);
+    }
+    if !faults.is_empty() {
+        rows.extend(cluster_failover(programs, &faults, runs, keep)?);
+    }
+    Ok(rows)
+}
+
+fn cluster_failover(
+    programs: Programs,
+    faults: &[Fault],
+    runs: usize,
+    keep: bool,
+) -> Result<Vec<Row>> {
+    let lab = Lab::open("bench")?;
     lab.up(&Machine::CONTROL_PLANE)?;
     let cluster = three_control_planes(&lab, programs)?;
     cluster.create()?;

@@ -1,9 +1,9 @@
-//! `cargo xtask dist`: lbctl for this machine and a static lbnode, in `target/dist`.
+//! `cargo xtask dist`: lbctl and lbnode as static programs, in `target/dist`.
 
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -30,7 +30,7 @@ pub(crate) enum Profile {
 /// The programs that [`build`] made.
 #[derive(Debug, Clone)]
 pub(crate) struct Dist {
-    /// The operator's program.
+    /// The operator's program, static.
     pub(crate) lbctl: PathBuf,
     /// The nodes' program, static.
     pub(crate) lbnode: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct Dist {
 ///
 /// # Errors
 ///
-/// When a build fails or lbnode is not static.
+/// When a build fails or a program is not static.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let dist = build(args.profile)?;
     for program in [&dist.lbctl, &dist.lbnode] {
@@ -65,42 +65,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 ///
-/// When a build fails or lbnode is not static.
+/// When a build fails or a program is not static.
 pub(crate) fn build(profile: Profile) -> Result<Dist> {
     let root = cargo::root();
     let name = profile.name();
     let target_dir = target_dir(&root);
 
-    say::progress(format!("building lbctl ({name})"));
-    cargo::run(cargo::command(&[
-        "build",
-        "--profile",
-        name,
-        "-p",
-        "nodepool",
-        "--bin",
-        "lbctl",
-    ]))?;
-
     let triple = static_triple()?;
-    say::progress(format!("building lbnode ({name}, static, {triple})"));
+    say::progress(format!(
+        "building lbctl and lbnode ({name}, static, {triple})"
+    ));
     // A directory of its own: other flags in the same one would rebuild everything in turns.
     let static_dir = target_dir.join("static");
-    let mut lbnode = cargo::command(&[
-        "build",
-        "--profile",
-        name,
-        "-p",
-        "lbnode",
-        "--bin",
-        "lbnode",
-    ]);
-    lbnode
+    // Both in one run with the same flags: what they share is compiled once.
+    let mut both = cargo::command(&["build", "--profile", name]);
+    both.args(["-p", "nodepool", "--bin", "lbctl"])
+        .args(["-p", "lbnode", "--bin", "lbnode"])
         .args(["--target", &triple])
         .arg("--target-dir")
-        .arg(&static_dir);
-    lbnode.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    cargo::run(lbnode)?;
+        .arg(&static_dir)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo::run(both)?;
 
     let out = target_dir.join("dist");
     let dist = Dist {
@@ -108,10 +93,12 @@ pub(crate) fn build(profile: Profile) -> Result<Dist> {
         lbnode: out.join("lbnode"),
     };
     fs::create_dir_all(&out).with_context(|| format!("cannot make `{}`", out.display()))?;
-    place(&target_dir.join(name).join("lbctl"), &dist.lbctl)?;
-    let built = static_dir.join(&triple).join(name).join("lbnode");
-    elf::check_static(&built)?;
-    place(&built, &dist.lbnode)?;
+    let built = static_dir.join(&triple).join(name);
+    for program in [&dist.lbctl, &dist.lbnode] {
+        let file = program.file_name().unwrap_or_default();
+        elf::check_static(&built.join(file))?;
+        place(&built.join(file), program)?;
+    }
     Ok(dist)
 }
 
@@ -121,7 +108,8 @@ fn place(from: &Path, to: &Path) -> Result<()> {
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let temporary = to.with_extension("tmp");
+    // Its own name: two runs at once may place the same program.
+    let temporary = to.with_extension(format!("{}.tmp", process::id()));
     fs::copy(from, &temporary)
         .and_then(|_| fs::rename(&temporary, to))
         .with_context(|| format!("cannot write `{}`", to.display()))
@@ -130,7 +118,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 fn static_triple() -> Result<String> {
     match ARCH {
         "x86_64" | "aarch64" => Ok(format!("{ARCH}-unknown-linux-gnu")),
-        other => bail!("lbnode is built for x86_64 and aarch64, this machine is {other}"),
+        other => bail!("the programs are built for x86_64 and aarch64, this machine is {other}"),
     }
 }
 

@@ -40,7 +40,7 @@ enum Command {
     Bench(bench::Args),
     /// A cluster from one file in a lab, and the death of the machine that owns its VIP
     Demo,
-    /// Build lbctl and the static lbnode into target/dist
+    /// Build lbctl and lbnode, both static, into target/dist
     Dist(dist::Args),
     /// Write the OCI archive of lbnode
     Image(image::Args),
@@ -52,7 +52,7 @@ enum Command {
     Lint(lint::Args),
     /// Write schema/cluster.schema.json and docs/config.md
     Schema,
-    /// Units, documentation, simulation, then the lab; ends with one closing line
+    /// Units, documentation, simulation, virtual routers, then the lab; ends with one closing line
     Test(test::Args),
 }
 

@@ -1,6 +1,6 @@
-//! `cargo xtask test`: units, documentation, simulation, then the lab, and one closing line for all of it.
+//! `cargo xtask test`: units, documentation, simulation, virtual routers, then the lab, and one closing line for all of it.
 
-mod lab;
+mod scenarios;
 mod tally;
 
 use std::io::{self, BufRead, BufReader};
@@ -32,9 +32,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut total = Outcome::default();
     total.add(tier("units and simulation", || units(args))?);
     total.add(tier("documentation", || documentation(args))?);
-    let lab = tier("lab", || lab::run(args))?;
-    let lab_was_skipped = lab.is_skipped_whole();
-    total.add(lab);
+    let mut skipped_whole = Vec::new();
+    for (name, program) in [
+        ("virtual routers", scenarios::ROUTERS),
+        ("lab", scenarios::LAB),
+    ] {
+        let outcome = tier(name, || program.run(args))?;
+        if outcome.is_skipped_whole() {
+            skipped_whole.push(name);
+        }
+        total.add(outcome);
+    }
 
     if !total.skipped.is_empty() {
         say::result("\nskipped:");
@@ -48,11 +56,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             say::result(format!("  {name}: {reason}"));
         }
     }
-    if lab_was_skipped {
-        say::result("\nevery lab test was skipped: that counts as a failure of the run");
+    for name in &skipped_whole {
+        say::result(format!(
+            "\nevery test of the tier `{name}` was skipped: that counts as a failure of the run"
+        ));
     }
     say::result(format!("\n{}", total.closing_line()));
-    Ok(if total.failed.is_empty() && !lab_was_skipped {
+    Ok(if total.failed.is_empty() && skipped_whole.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -62,13 +72,30 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn units(args: &Args) -> Result<Outcome> {
     let metadata = Metadata::load()?;
     let mut command = cargo::command(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
-    for target in metadata
-        .test_targets()
-        .filter(|target| *target != lab::TARGET)
-    {
+    for target in metadata.test_targets().filter(|target| {
+        let own = scenarios::ALL
+            .iter()
+            .any(|program| program.target == *target);
+        let later = args.full && *target == SIMULATION;
+        !(own || later)
+    }) {
         command.args(["--test", target]);
     }
-    harness(command, args)
+    let mut outcome = harness(command, args)?;
+    if args.full {
+        // A hundred thousand histories want an optimised program.
+        let words = [
+            "test",
+            "--profile",
+            "lab",
+            "-p",
+            "lab-tests",
+            "--test",
+            SIMULATION,
+        ];
+        outcome.add(harness(cargo::command(&words), args)?);
+    }
+    Ok(outcome)
 }
 
 fn documentation(args: &Args) -> Result<Outcome> {
@@ -125,6 +152,9 @@ fn tier(name: &str, run: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
     say::result(format!("== {name}: {} ({seconds:.0} s)", outcome.summary()));
     Ok(outcome)
 }
+
+/// The test target of simulated histories.
+const SIMULATION: &str = "sim";
 
 /// Set for test programs that know a longer version of themselves.
 const FULL: &str = "LBNODE_TEST_FULL";

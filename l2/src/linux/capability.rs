@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 
+use super::sys;
+
 /// A capability of Linux (`man 7 capabilities`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,6 +44,17 @@ impl fmt::Display for Missing {
             names.join(" and ")
         )
     }
+}
+
+/// Puts into effect what this thread is permitted, and with it the threads that it starts later.
+///
+/// A program that its file permits something (`setcap …=p`) runs under any user without being root, and with
+/// nothing more in effect than it asks for.
+///
+/// # Errors
+/// The kernel's.
+pub fn raise() -> io::Result<()> {
+    sys::raise_permitted()
 }
 
 /// Checks that this process has all of them in effect.
@@ -90,6 +103,20 @@ mod tests {
         let status = "Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000003000\n";
         assert_eq!(parse(status), Some(1 << 12 | 1 << 13));
         assert_eq!(parse("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn what_is_permitted_comes_into_effect() {
+        raise().unwrap();
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let permitted = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapPrm:"))
+            .map(str::trim);
+        assert_eq!(
+            permitted.and_then(|set| u64::from_str_radix(set, 16).ok()),
+            parse(&status)
+        );
     }
 
     #[test]

@@ -56,6 +56,47 @@ pub(super) fn set_nice(level: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, level) })
 }
 
+/// Which process the capabilities are of, as the kernel wants to be asked (`man 2 capget`).
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    process: libc::c_int,
+}
+
+/// Half of the capability sets of a thread, 32 bits each.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityHalf {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Puts into effect what the calling thread is permitted.
+pub(super) fn raise_permitted() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = CapabilityHeader {
+        version: VERSION_3,
+        process: 0,
+    };
+    let mut halves = [CapabilityHalf::default(); 2];
+    // SAFETY: version 3 reads one header and writes two halves; both outlive the call.
+    check_long(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
+    for half in &mut halves {
+        half.effective = half.permitted;
+    }
+    // SAFETY: version 3 reads one header and two halves; both outlive the call.
+    check_long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) })
+}
+
+fn check_long(result: libc::c_long) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())

@@ -12,6 +12,8 @@ pub struct StaticPod {
     role: &'static str,
     config: &'static str,
     capabilities: &'static [&'static str],
+    /// Who it runs as, if not root.
+    user: Option<u32>,
     admin: Admin,
 }
 
@@ -27,6 +29,7 @@ pub const VRRP: StaticPod = StaticPod {
     role: "vrrp",
     config: VRRP_CONFIG,
     capabilities: &["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"],
+    user: Some(NOBODY),
     admin: Admin {
         port: 11003,
         memory: "32Mi",
@@ -39,6 +42,7 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
+    user: None,
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -47,6 +51,8 @@ pub const PROXY: StaticPod = StaticPod {
 
 /// CA of the API servers; kubeadm writes it before it starts the kubelet.
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
+/// A user that owns nothing on a node.
+const NOBODY: u32 = 65534;
 /// What `system-node-critical` stands for; static pods are read before that class exists.
 const NODE_CRITICAL: u32 = 2_000_001_000;
 
@@ -75,6 +81,16 @@ impl StaticPod {
                 "failureThreshold": failures,
             })
         };
+        let mut security = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"], "add": self.capabilities},
+        });
+        if let Some(user) = self.user {
+            security["runAsNonRoot"] = json!(true);
+            security["runAsUser"] = json!(user);
+            security["runAsGroup"] = json!(user);
+        }
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -99,11 +115,7 @@ impl StaticPod {
                     "image": lbnode::IMAGE,
                     "imagePullPolicy": "Never",
                     "command": [oci::PROGRAM, self.role, "--config", self.config],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": false,
-                        "readOnlyRootFilesystem": true,
-                        "capabilities": {"drop": ["ALL"], "add": self.capabilities},
-                    },
+                    "securityContext": security,
                     "resources": {"requests": {"cpu": "25m", "memory": self.admin.memory}},
                     "livenessProbe": probe("/livez", 5, 4),
                     "readinessProbe": probe("/readyz", 2, 2),

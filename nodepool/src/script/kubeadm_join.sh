@@ -29,6 +29,8 @@ if [ "$4" = control-plane ] && command -v kubectl >/dev/null 2>&1; then
   teller=$!
   trap 'kill "$teller" 2>/dev/null || true; rm -rf "$directory"' EXIT
 fi
+# Keys are 0600 by kubeadm's own hand; certificates are for everybody, our pods that are not root among them.
+umask 022
 kubeadm join --config "$directory/config.yaml"
 printf '%s\n%s\n' "$3" "$4" >/var/lib/lbctl/member.new
 sync /var/lib/lbctl/member.new

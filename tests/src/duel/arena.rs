@@ -1,9 +1,8 @@
 //! A switch, routers' places and a client, in network namespaces of their own.
 
-use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,6 +95,11 @@ impl Arena {
         // It ends with the namespace's last address; nobody waits for it.
         thread::spawn(move || while listener.accept().is_ok() {});
         Ok(())
+    }
+
+    /// Its name, unlike that of any other one.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where the client's prober sits.
@@ -266,7 +270,7 @@ impl Arena {
                 Instant::now() < end,
                 "after {patience:?} the owners are {owners:?}"
             );
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -288,37 +292,6 @@ impl Arena {
             .filter(|host| (1..=self.routers).contains(host))
             .map(|host| host - 1))
     }
-
-    /// Records who sends adverts from now on, at the switch.
-    ///
-    /// # Errors
-    /// Without `tcpdump`.
-    pub fn watch_adverts(&self) -> Result<AdvertWatch> {
-        let mut tcpdump = self.command("sw", "tcpdump");
-        tcpdump
-            .args([
-                "-lnni",
-                "br0",
-                "-Q",
-                "in",
-                "--immediate-mode",
-                "ip proto 112",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = tcpdump.spawn().context("cannot run tcpdump")?;
-        let mut said = [0; 9];
-        if let Some(stderr) = &mut child.stderr {
-            // It says that it listens before it does; a moment more makes it sure.
-            stderr.read_exact(&mut said)?;
-        }
-        thread::sleep(Duration::from_millis(100));
-        let stdout = child.stdout.take().context("tcpdump has no output")?;
-        Ok(AdvertWatch {
-            child,
-            stdout: Some(stdout),
-        })
-    }
 }
 
 impl Drop for Arena {
@@ -331,53 +304,6 @@ impl Drop for Arena {
                 ["netns", "del", &self.place(&place)],
             ));
         }
-    }
-}
-
-/// A running record of adverts.
-#[derive(Debug)]
-pub struct AdvertWatch {
-    child: Child,
-    stdout: Option<ChildStdout>,
-}
-
-impl AdvertWatch {
-    /// When the first advert came that is not of `old` and not priority zero; `None` when none came
-    /// until `end`.
-    #[expect(clippy::disallowed_methods, reason = "the instant of a real frame")]
-    pub fn first_other(&mut self, old: IpAddr, end: Instant) -> Option<Instant> {
-        let stdout = self.stdout.take()?;
-        let (sender, receiver) = std::sync::mpsc::channel();
-        thread::spawn(move || {
-            use std::io::BufRead as _;
-            for line in std::io::BufReader::new(stdout)
-                .lines()
-                .map_while(Result::ok)
-            {
-                if sender.send((Instant::now(), line)).is_err() {
-                    return;
-                }
-            }
-        });
-        let old = format!("IP {old} >");
-        let mut found = None;
-        while found.is_none() {
-            let left = end.saturating_duration_since(Instant::now());
-            let Ok((at, line)) = receiver.recv_timeout(left) else {
-                break;
-            };
-            if line.contains("VRRP") && !line.contains(&old) && !line.contains("prio 0") {
-                found = Some(at);
-            }
-        }
-        found
-    }
-}
-
-impl Drop for AdvertWatch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

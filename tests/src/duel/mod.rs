@@ -3,6 +3,7 @@
 //! Three routers and a client on one switch, each in a network namespace; the client opens a TCP connection to
 //! the virtual address each 2 ms. No cluster, no proxy: only what the routers do is measured.
 
+pub mod adverts;
 pub mod arena;
 pub mod partition;
 pub mod router;
@@ -26,7 +27,7 @@ pub enum Cause {
     LinkCut,
     /// The process that speaks VRRP is killed.
     Sigkill,
-    /// All of its processes stop running.
+    /// The process that speaks VRRP stops running.
     Sigstop,
     /// It is asked to stop.
     Graceful,
@@ -119,7 +120,7 @@ pub fn run(lbnode: &std::path::Path, cases: &[Case], rounds: usize) -> Result<Ve
     Ok(rows)
 }
 
-/// One fault of three routers of one maker.
+/// One fault of three routers of one maker, right after an advert: the worst moment, and the same for all.
 ///
 /// # Errors
 /// When a router does not start or nobody takes over.
@@ -136,7 +137,12 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
         "no connection before the fault: {:?}",
         client.so_far().reasons()
     );
-    let mut watch = arena.watch_adverts()?;
+    let watch = arena.watch_adverts()?;
+    let interval = Duration::from_millis(u64::from(case.interval));
+    // Every Backup has heard the Active.
+    thread::sleep(interval * 2);
+    watch.skip();
+    watch.next_of(arena.address(0), interval * 3)?;
     let instant = Instant::now();
     match case.cause {
         Cause::LinkCut => arena.cut(0)?,
@@ -144,7 +150,7 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
         Cause::Sigstop => routers[0].freeze()?,
         Cause::Graceful => routers[0].stop()?,
     }
-    let wait = Duration::from_millis(u64::from(case.interval) * 5 + 1500);
+    let wait = interval * 5 + Duration::from_millis(1500);
     let takeover = watch.first_other(arena.address(0), instant + wait);
     thread::sleep(Duration::from_millis(1500));
     let report: Report = client.finish()?;
@@ -152,7 +158,7 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
         last_failure: report.last_failure(instant),
         longest_gap: report.longest_gap(),
         failed: report.failed(),
-        takeover: takeover.map(|at| at.saturating_duration_since(instant)),
+        takeover: takeover.map(|advert| advert.told.saturating_duration_since(instant)),
         lateness: report.lateness(),
     })
 }

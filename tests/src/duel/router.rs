@@ -35,9 +35,8 @@ pub struct Setup {
     pub multicast: bool,
     /// IPv6 instead of IPv4.
     pub ipv6: bool,
-    /// The checksum of RFC 9568 instead of keepalived's, where there is a choice (keepalived: both take it
-    /// from here; ours learns).
-    pub rfc_checksum: bool,
+    /// The form of the IPv4 checksum that ours sends: `auto`, `rfc` or `keepalived`. keepalived 2.2 has one.
+    pub checksum: &'static str,
     /// How many routers there are.
     pub routers: usize,
     /// Virtual routers with the same peers, for load; the first one has the address that is looked at.
@@ -57,7 +56,7 @@ impl Default for Setup {
             version_2: false,
             multicast: false,
             ipv6: false,
-            rfc_checksum: false,
+            checksum: "auto",
             routers: 3,
             count: 1,
             grace: None,
@@ -80,11 +79,7 @@ impl Router {
     /// # Errors
     /// When its files cannot be written or its program is missing.
     pub fn start(arena: &Arena, index: usize, maker: &Maker, setup: &Setup) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!(
-            "{}-r{index}-{}",
-            arena.address(index),
-            std::process::id()
-        ));
+        let directory = std::env::temp_dir().join(format!("{}-r{index}", arena.name(),));
         fs::create_dir_all(&directory)?;
         let file = directory.join("config");
         let mut command = match maker {
@@ -250,12 +245,17 @@ fn vips(setup: &Setup, number: u8) -> Vec<String> {
     }
 }
 
+/// 77 for the first one, then on and round.
+fn vrid(number: u8) -> u16 {
+    (u16::from(number) + 76) % 255 + 1
+}
+
 fn lbnode_yaml(index: usize, setup: &Setup) -> String {
     let mut text = "apiVersion: lbnode.bundledlb.io/v1\nkind: VrrpConfig\nrouters:\n".to_owned();
     for number in 0..setup.count {
         let lines = [
             format!("  - name: api-{number}"),
-            format!("    virtualRouterID: {}", 77_u8.wrapping_add(number).max(1)),
+            format!("    virtualRouterID: {}", vrid(number)),
             format!("    priority: {}", setup.priority),
             format!("    sourceAddress: \"{}\"", own(index, setup.ipv6)),
             format!("    peers: {:?}", peers(index, setup)),
@@ -264,6 +264,7 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
             format!("    preempt: {}", setup.preempt),
             "    garpRepeat: 5".to_owned(),
             "    garpRefreshSeconds: 60".to_owned(),
+            format!("    checksum: {}", setup.checksum),
             "    tuning:".to_owned(),
             format!(
                 "      version: {}",
@@ -289,11 +290,6 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
 }
 
 fn keepalived_conf(index: usize, setup: &Setup) -> String {
-    let checksum = if setup.rfc_checksum {
-        "v3_checksum_as_v2\n"
-    } else {
-        ""
-    };
     let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
     for number in 0..setup.count {
         let peers: String = peers(index, setup)
@@ -317,8 +313,8 @@ fn keepalived_conf(index: usize, setup: &Setup) -> String {
         let seconds = f64::from(setup.interval) / 1000.0;
         let version = if setup.version_2 { 2 } else { 3 };
         text.push_str(&format!(
-            "vrrp_instance api{number} {{\n  state BACKUP\n  interface eth0\n  version {version}\n  virtual_router_id {}\n  priority {}\n  advert_int {seconds}\n{preempt}{unicast}  {checksum}  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
-            77_u8.wrapping_add(number).max(1),
+            "vrrp_instance api{number} {{\n  state BACKUP\n  interface eth0\n  version {version}\n  virtual_router_id {}\n  priority {}\n  advert_int {seconds}\n{preempt}{unicast}  virtual_ipaddress {{\n{addresses}  }}\n}}\n",
+            vrid(number),
             setup.priority,
         ));
     }

@@ -3,6 +3,9 @@
 use std::env;
 use std::fmt;
 use std::fs;
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
 
 use super::Kind;
 
@@ -71,6 +74,28 @@ pub fn shortcomings() -> Vec<Shortcoming> {
     found
 }
 
+/// What is wrong with the free space of the file system that holds `directory`, if something is.
+///
+/// The machines' kubelets see the host's own file system. With less than 15 % free
+/// (`imagefs.available`, the kubelet's default) they delete images that no container uses at the moment.
+pub fn tight_disk(directory: &Path) -> Option<Shortcoming> {
+    let space = statvfs(directory).ok()?;
+    let (free, all) = (space.blocks_available(), space.blocks());
+    is_tight(free, all).then(|| Shortcoming {
+        what: format!(
+            "only {} % of the file system of {} are free, and below 15 % kubelets delete images",
+            free.saturating_mul(100) / all.max(1),
+            directory.display()
+        ),
+        cure: "make room, or set LBNODE_LAB_DIR to a larger one".to_owned(),
+    })
+}
+
+/// Below 18 %: the lab needs some itself before the kubelets look.
+fn is_tight(free: u64, all: u64) -> bool {
+    u128::from(free) * 100 < u128::from(all) * 18
+}
+
 /// The packages of the programs that are not there, each once.
 fn missing_packages(installed: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let mut packages: Vec<&str> = PROGRAMS
@@ -104,6 +129,12 @@ mod tests {
             ["iputils-arping", "util-linux"]
         );
         assert!(missing_packages(|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_disk_is_tight_before_kubelets_delete_images() {
+        assert!(is_tight(17, 100));
+        assert!(!is_tight(18, 100));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use l2::wire::MacAddr;
 
-use super::{PacketError, State, Version, Why};
+use super::{ChecksumSeen, PacketError, State, Version, Why};
 
 /// Whom an advert is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,19 @@ pub enum Alarm {
         /// `multicast` or `unicast`.
         theirs: &'static str,
     },
+    /// A peer's IPv4 checksum has another form than the one that is configured to be sent.
+    #[error(
+        "{from} makes its IPv4 checksum {} pseudo-header, this router {} one by its configuration: it may not take our adverts",
+        theirs.preposition(), ours.preposition()
+    )]
+    ChecksumForm {
+        /// Who.
+        from: IpAddr,
+        /// What it sends.
+        theirs: ChecksumSeen,
+        /// What we send.
+        ours: ChecksumSeen,
+    },
     /// A peer goes on although it should have heard us.
     #[error("{from} stays Active although we answer with a higher priority: it does not hear us")]
     Asymmetric {
@@ -148,6 +161,7 @@ impl Alarm {
             Self::OwnerExists { .. } => "owner_exists",
             Self::Unusable { .. } => "unusable_adverts",
             Self::OtherMode { .. } => "other_mode",
+            Self::ChecksumForm { .. } => "checksum_form",
             Self::Asymmetric { .. } => "asymmetric",
             Self::HeardNobody => "heard_nobody",
             Self::Conflict { .. } => "address_conflict",
@@ -162,6 +176,7 @@ impl Alarm {
             | Self::OwnerExists { from }
             | Self::Unusable { from, .. }
             | Self::OtherMode { from, .. }
+            | Self::ChecksumForm { from, .. }
             | Self::Asymmetric { from } => Some(*from),
             Self::Conflict { address, .. } => Some(*address),
             Self::HeardNobody | Self::TooManyAddresses { .. } => None,

@@ -56,6 +56,16 @@ pub enum ChecksumSeen {
     Keepalived,
 }
 
+impl ChecksumSeen {
+    /// How the form deals with the pseudo-header, for a sentence.
+    pub(super) const fn preposition(self) -> &'static str {
+        match self {
+            Self::Rfc => "without",
+            Self::Keepalived => "with",
+        }
+    }
+}
+
 /// Why an advert was not used, in the order of RFC 9568 §7.1.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,

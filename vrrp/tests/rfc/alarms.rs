@@ -49,6 +49,39 @@ fn x09_a_wrong_checksum_of_a_peer_is_told() {
 }
 
 #[test]
+fn x17_a_checksum_form_other_than_the_configured_one_is_told() {
+    use vrrp::proto::ChecksumSeen::{Keepalived, Rfc};
+    for (configured, expected) in [
+        (None, vec![]),
+        (Some(Keepalived), vec![]),
+        (
+            Some(Rfc),
+            vec![Alarm::ChecksumForm {
+                from: HIGHER_ADDRESS,
+                theirs: Keepalived,
+                ours: Rfc,
+            }],
+        ),
+    ] {
+        let mut settings = settings(100, 100);
+        settings.members[0].checksum = configured;
+        let mut rig = Rig::started(settings);
+        rig.hear_built(Built {
+            checksum: Keepalived,
+            ..Built::default()
+        });
+        assert_eq!(rig.alarms(), expected);
+    }
+    let alarm = Alarm::ChecksumForm {
+        from: HIGHER_ADDRESS,
+        theirs: Keepalived,
+        ours: Rfc,
+    };
+    assert!(alarm.to_string().contains("with pseudo-header"), "{alarm}");
+    assert!(alarm.to_string().contains("without one"), "{alarm}");
+}
+
+#[test]
 fn a24_an_owner_of_the_other_version_is_counted_and_told() {
     let mut rig = Rig::active(100, 100);
     rig.advance(ms(1000));

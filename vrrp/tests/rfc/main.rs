@@ -18,3 +18,4 @@ mod solicitations;
 mod stopping;
 mod table;
 mod timers;
+mod vectors;

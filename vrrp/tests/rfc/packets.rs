@@ -6,70 +6,7 @@ use vrrp::proto::packet::{Advert, MAX_LEN, Outgoing, PacketError};
 use vrrp::proto::{ChecksumSeen, Version, Vrid};
 
 use crate::rig::{Built, centis, v4};
-
-struct Vector {
-    bytes: &'static str,
-    vrid: u8,
-    priority: u8,
-    centis: u16,
-    addresses: &'static [IpAddr],
-    plain: &'static str,
-    multicast: &'static str,
-    unicast: &'static str,
-}
-
-const V4_VECTORS: [Vector; 5] = [
-    Vector {
-        bytes: "3133640100640000c0000264",
-        vrid: 51,
-        priority: 100,
-        centis: 100,
-        addresses: &[v4(100)],
-        plain: "a802",
-        multicast: "0568",
-        unicast: "236e",
-    },
-    Vector {
-        bytes: "3133000100640000c0000264",
-        vrid: 51,
-        priority: 0,
-        centis: 100,
-        addresses: &[v4(100)],
-        plain: "0c03",
-        multicast: "6968",
-        unicast: "876e",
-    },
-    Vector {
-        bytes: "3111f002000a0000c0000264c0000265",
-        vrid: 17,
-        priority: 240,
-        centis: 10,
-        addresses: &[v4(100), v4(101)],
-        plain: "5a17",
-        multicast: "b778",
-        unicast: "d57e",
-    },
-    Vector {
-        bytes: "31fffe0100010000c0000264",
-        vrid: 255,
-        priority: 254,
-        centis: 1,
-        addresses: &[v4(100)],
-        plain: "0d99",
-        multicast: "6afe",
-        unicast: "8904",
-    },
-    Vector {
-        bytes: "310101010fff0000c0000264",
-        vrid: 1,
-        priority: 1,
-        centis: 4095,
-        addresses: &[v4(100)],
-        plain: "fb99",
-        multicast: "58ff",
-        unicast: "7705",
-    },
-];
+use crate::vectors::{V4_VECTORS, Vector};
 
 const ROUTER: IpAddr = v4(11);
 

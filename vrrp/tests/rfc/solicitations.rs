@@ -158,6 +158,26 @@ fn a_peer_that_is_found_again_hears_at_once_who_is_active() {
 }
 
 #[test]
+fn a_peer_that_is_found_right_after_an_advert_is_told_nothing_twice() {
+    let mut rig = Rig::active(100, 1000);
+    unresolved(&mut rig, &[THIRD]);
+    rig.advance(ms(5000));
+    // To the next advert, which the kernel keeps until it has found the peer.
+    rig.log.clear();
+    while rig.sent().is_empty() {
+        rig.advance(ms(1));
+    }
+    rig.log.clear();
+    rig.advance(ms(99));
+    unresolved(&mut rig, &[]);
+    assert!(rig.sent().is_empty(), "the kernel has kept the advert");
+    unresolved(&mut rig, &[THIRD]);
+    rig.advance(ms(2));
+    unresolved(&mut rig, &[]);
+    assert_eq!(rig.sent(), [100]);
+}
+
+#[test]
 fn a_returned_router_listens_before_it_takes_over() {
     for millis in [10, 100] {
         let mut rig = returned(millis);

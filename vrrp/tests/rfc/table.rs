@@ -214,8 +214,10 @@ const ROWS: [Row; 25] = [
         ],
     ),
     (
-        "peers unresolved and found again",
+        "peers unresolved and found again a while after an advert",
         |rig| {
+            rig.advance(ms(5));
+            rig.take();
             for peers in [vec![THIRD], vec![]] {
                 rig.input(Input::Unresolved { member: 0, peers });
             }

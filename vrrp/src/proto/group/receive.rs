@@ -134,6 +134,19 @@ impl Group {
                 },
             );
         }
+        let ours = self.settings.members[index].checksum;
+        if let (Some(ours), Version::V3, IpAddr::V4(_)) = (ours, advert.version, datagram.source)
+            && ours != advert.checksum
+        {
+            self.alarm(
+                now,
+                Alarm::ChecksumForm {
+                    from: datagram.source,
+                    theirs: advert.checksum,
+                    ours,
+                },
+            );
+        }
         Ok(Some(advert))
     }
 

@@ -1,0 +1,216 @@
+//! Kinds of interfaces, and what becomes of them.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab_tests::duel::arena::Arena;
+use lab_tests::duel::router::{Maker, Router, Setup};
+
+use crate::{Context, Scenario};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("x14_works_on_a_vlan_bridge_bond_and_macvlan", kinds),
+    ("x14_follows_an_interface_made_anew_or_renamed", anew),
+    ("x15_an_own_address_that_goes_is_a_fault", address_goes),
+    ("p34_a_vlan_with_the_same_vrid_is_not_heard", vlan_apart),
+    ("n08_a_bond_that_fails_over_announces", bond_fails_over),
+];
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn start(arena: &Arena, context: &Context, index: usize, priority: u8) -> Result<Router> {
+    let setup = Setup {
+        priority,
+        routers: 2,
+        multicast: true,
+        ..Setup::default()
+    };
+    Router::start(arena, index, &Maker::Lbnode(context.lbnode.clone()), &setup)
+}
+
+fn lines(arena: &Arena, place: &str, lines: &[&str]) -> Result<()> {
+    lines.iter().try_for_each(|line| arena.ip(place, line))
+}
+
+/// The first router's own address is on an interface on top of its cable.
+const KINDS: [(&str, &[&str]); 4] = [
+    (
+        "bridge",
+        &[
+            "link add top type bridge",
+            "link set eth0 master top",
+            "link set top up",
+        ],
+    ),
+    (
+        "bond",
+        &[
+            "link add top type bond mode active-backup miimon 50",
+            "link set eth0 down",
+            "link set eth0 master top",
+            "link set top up",
+        ],
+    ),
+    (
+        "macvlan",
+        &[
+            "link add link eth0 name top type macvlan mode bridge",
+            "link set top up",
+        ],
+    ),
+    (
+        "vlan",
+        &[
+            "link add link eth0 name top type vlan id 5",
+            "link set top up",
+        ],
+    ),
+];
+
+/// Puts a router's own address on an interface of this kind; its name has a dot if it can.
+fn on_top(arena: &Arena, place: &str, address: &str, kind: &[&str]) -> Result<()> {
+    arena.ip(place, &format!("addr del {address} dev eth0"))?;
+    lines(arena, place, kind)?;
+    arena.ip(place, &format!("addr add {address} dev top"))
+}
+
+fn kinds(context: &Context) -> Result<()> {
+    for (name, kind) in KINDS {
+        let arena = Arena::build(2)?;
+        on_top(&arena, "r0", "10.98.0.1/24", kind)?;
+        if name == "vlan" {
+            // Both ends of it.
+            on_top(&arena, "r1", "10.98.0.2/24", kind)?;
+        }
+        works(&arena, context).context(name)?;
+    }
+    Ok(())
+}
+
+/// It takes over, is obeyed, and obeys.
+fn works(arena: &Arena, context: &Context) -> Result<()> {
+    let mut first = start(arena, context, 0, 200)?;
+    arena.wait_for_owner(0, PATIENCE)?;
+    let _second = start(arena, context, 1, 100)?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [0], "{:?}", arena.owners()?);
+    first.stop()?;
+    arena.wait_for_owner(1, PATIENCE)?;
+    drop(first);
+    let _first = start(arena, context, 0, 200)?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
+    Ok(())
+}
+
+/// Its own address finds the interface, whatever its name and index.
+fn anew(context: &Context) -> Result<()> {
+    let arena = Arena::build(2)?;
+    let first = start(&arena, context, 0, 200)?;
+    arena.wait_for_owner(0, PATIENCE)?;
+    let second = start(&arena, context, 1, 100)?;
+    thread::sleep(Duration::from_millis(400));
+
+    lines(
+        &arena,
+        "r0",
+        &[
+            "link set eth0 down",
+            "link set eth0 name lan0",
+            "link set lan0 up",
+        ],
+    )?;
+    arena.wait_for_owner(1, PATIENCE).context("renamed")?;
+    arena.ip("r1", "link set eth0 down")?;
+    arena
+        .wait_for_owner(0, PATIENCE)
+        .with_context(|| format!("after the new name: {}", first.log()))?;
+    arena.ip("r1", "link set eth0 up")?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [0], "{:?}", arena.owners()?);
+
+    arena.ip("r0", "link del lan0")?;
+    arena.wait_for_owner(1, PATIENCE).context("removed")?;
+    let peer = format!("{}-r0", arena.name());
+    arena.ip(
+        "sw",
+        &format!("link add r0 type veth peer name eth7 netns {peer}"),
+    )?;
+    arena.ip("sw", "link set r0 master br0 up")?;
+    lines(
+        &arena,
+        "r0",
+        &["addr add 10.98.0.1/24 dev eth7", "link set eth7 up"],
+    )?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
+    drop(second);
+    arena
+        .wait_until_owner_lenient(false, 0, PATIENCE)
+        .with_context(|| format!("made anew: {}", first.log()))
+}
+
+/// Without its own address it cannot speak; with it again it can.
+fn address_goes(context: &Context) -> Result<()> {
+    let arena = Arena::build(2)?;
+    let first = start(&arena, context, 0, 200)?;
+    arena.wait_for_owner(0, PATIENCE)?;
+    let second = start(&arena, context, 1, 100)?;
+    thread::sleep(Duration::from_millis(400));
+    arena.ip("r0", "addr del 10.98.0.1/24 dev eth0")?;
+    arena
+        .wait_for_owner(1, PATIENCE)
+        .with_context(|| first.log())?;
+    ensure!(first.log().contains("-> fault"), "{}", first.log());
+    arena.ip("r0", "addr add 10.98.0.1/24 dev eth0")?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
+    drop(second);
+    arena.wait_until_owner_lenient(false, 0, PATIENCE)
+}
+
+/// One on the cable itself and one on a VLAN of it, which both machines have.
+fn vlan_apart(context: &Context) -> Result<()> {
+    let arena = Arena::build(2)?;
+    let [.., (_, vlan)] = KINDS;
+    on_top(&arena, "r1", "10.98.0.2/24", vlan)?;
+    lines(&arena, "r0", vlan)?;
+    let first = start(&arena, context, 0, 200)?;
+    let second = start(&arena, context, 1, 100)?;
+    arena.wait_until_owner(false, &[0, 1], PATIENCE)?;
+    thread::sleep(Duration::from_secs(1));
+    for router in [&first, &second] {
+        let log = router.log();
+        ensure!(
+            log.matches(" -> ").count() == 2,
+            "it heard something: {log}"
+        );
+    }
+    ensure!(arena.owners()? == [0, 1], "{:?}", arena.owners()?);
+    Ok(())
+}
+
+/// The kernel announces all addresses of a bond whose active cable fails, the virtual one among them.
+fn bond_fails_over(context: &Context) -> Result<()> {
+    let arena = Arena::build(1)?;
+    let peer = format!("{}-r0", arena.name());
+    arena.ip(
+        "sw",
+        &format!("link add r0b type veth peer name eth1 netns {peer}"),
+    )?;
+    arena.ip("sw", "link set r0b master br0 up")?;
+    let [_, (_, bond), ..] = KINDS;
+    on_top(&arena, "r0", "10.98.0.1/24", bond)?;
+    arena.ip("r0", "link set eth1 master top")?;
+    let router = start(&arena, context, 0, 200)?;
+    arena.wait_for_owner(0, PATIENCE)?;
+    // The burst of the take-over is over.
+    thread::sleep(Duration::from_millis(5500));
+    let filter = "arp[14:4] == 0x0a620064 and arp[24:4] == 0x0a620064";
+    let text = crate::wire::captured(&arena, 1, filter, || arena.cut(0))?;
+    ensure!(text.contains("10.98.0.100"), "no announcement: {text}");
+    ensure!(arena.owners()? == [0], "{}", router.log());
+    ensure!(!router.log().contains("-> fault"), "{}", router.log());
+    Ok(())
+}
