@@ -40,8 +40,9 @@ impl Exchange {
     /// So many times a few bytes, each answered with at least one.
     pub const fn rounds(rounds: u32) -> Self {
         Self {
+            tls: None,
+            get: None,
             rounds,
-            ..Self::connect()
         }
     }
 
