@@ -32,13 +32,14 @@ mod suggest;
 mod template;
 mod yaml;
 
-pub use change::{Change, Verdict, changes};
+pub use change::{Change, File, Verdict, changes, refusals};
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Place, Related, Severity};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_bytes};
 pub use model::Cluster;
 pub use networks::{NetworkFinding, NodeNetworks, check_networks};
 pub use reference::reference_markdown;
 pub use render::{render_json, render_text, summary};
 pub use schema::json_schema;
 pub use template::{InvalidName, template};
+pub use yaml::MAX_BYTES;

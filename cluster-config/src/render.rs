@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
@@ -72,24 +72,27 @@ pub fn render_text(diagnostics: &[Diagnostic], color: bool) -> String {
 
 /// `[{code, severity, file, line, column, message, hint, related[]}]`, pretty-printed.
 pub fn render_json(diagnostics: &[Diagnostic]) -> String {
-    let rows: Vec<Row<'_>> = diagnostics
-        .iter()
-        .map(|found| Row {
-            code: found.code.as_str(),
-            severity: found.severity.as_str(),
-            at: At::new(&found.place, &found.message),
-            hint: found.hint.as_deref(),
-            related: found
+    // Strings and numbers always serialise.
+    let mut text = serde_json::to_string_pretty(diagnostics).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let row = Row {
+            code: self.code.as_str(),
+            severity: self.severity.as_str(),
+            at: At::new(&self.place, &self.message),
+            hint: self.hint.as_deref(),
+            related: self
                 .related
                 .iter()
                 .map(|related| At::new(&related.place, &related.message))
                 .collect(),
-        })
-        .collect();
-    // Strings and numbers always serialise.
-    let mut text = serde_json::to_string_pretty(&rows).unwrap_or_default();
-    text.push('\n');
-    text
+        };
+        row.serialize(serializer)
+    }
 }
 
 #[derive(Serialize)]

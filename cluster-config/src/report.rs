@@ -124,7 +124,7 @@ fn is_unprintable(c: char) -> bool {
 const MAX_QUOTATION: usize = 80;
 
 /// A message that may quote values of the file: made safe for terminals, and short.
-fn message(text: String) -> String {
+pub(crate) fn message(text: String) -> String {
     let long = text.len() > MAX_QUOTATION;
     if !long && !text.chars().any(is_unprintable) {
         return text;

@@ -1,6 +1,8 @@
 //! Old file against new file: every field that may appear in a live cluster's file, with what may happen to it.
 
-use cluster_config::{Change, Cluster, Verdict, changes, load, render_text};
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_config::{Change, Cluster, Verdict, changes, load, reference_markdown, render_text};
 
 const LIVE: &str = include_str!("changes/live.yaml");
 
@@ -27,6 +29,18 @@ const MATRIX: &[(&str, &str, &str, Expect)] = &[
         "10.0.0.2:5000",
         "10.0.0.3:5000",
         "header.registryMirrors[https://10.0.0.3:5000]",
+        Nodes(ALL),
+    ),
+    (
+        "10.0.0.4:5000",
+        "10.0.0.5:5000",
+        "header.privateRegistries[10.0.0.5:5000]",
+        Nodes(ALL),
+    ),
+    (
+        "ca.pem",
+        "new.pem",
+        "header.privateRegistries[10.0.0.4:5000].caCertPath",
         Nodes(ALL),
     ),
     (
@@ -94,6 +108,12 @@ const MATRIX: &[(&str, &str, &str, Expect)] = &[
         "rack-2",
         "spec.controlPlane.nodePoolSpec.nodes[10.0.0.11].providerID",
         Api(&[]),
+    ),
+    (
+        "      kubeletConfig:\n        registryBurst: 10",
+        "      kubeletConfig:\n        registryBurst: 20",
+        "spec.controlPlane.nodePoolSpec.kubeletConfig.registryBurst",
+        Nodes(CONTROL_PLANE),
     ),
     (
         "registryPullQPS: 5",
@@ -378,6 +398,12 @@ const MATRIX: &[(&str, &str, &str, Expect)] = &[
         Nodes(&[]),
     ),
     (
+        "pause: false",
+        "pause: true",
+        "spec.nodePoolUpgradeStrategy.pause",
+        Nodes(&[]),
+    ),
+    (
         "addPackageRepo: true",
         "addPackageRepo: false",
         "spec.osEnvironmentConfig.addPackageRepo",
@@ -437,6 +463,42 @@ const MATRIX: &[(&str, &str, &str, Expect)] = &[
         "nodePool[workers].spec.upgradeStrategy.parallelUpgrade.concurrentNodes",
         Nodes(&[]),
     ),
+    (
+        "minimumAvailableNodes: 1",
+        "minimumAvailableNodes: 0",
+        "nodePool[workers].spec.upgradeStrategy.parallelUpgrade.minimumAvailableNodes",
+        Nodes(&[]),
+    ),
+    (
+        "  - address: 10.0.0.22\n",
+        "  - address: 10.0.0.22\n    k8sIP: 10.0.1.22\n",
+        "nodePool[workers].spec.nodes[10.0.0.22].k8sIP",
+        Refused("V17"),
+    ),
+    (
+        "  - address: 10.0.0.22\n",
+        "  - address: 10.0.0.22\n    providerID: one\n",
+        "nodePool[workers].spec.nodes[10.0.0.22].providerID",
+        Api(&[]),
+    ),
+    (
+        "  kubeletConfig:\n    registryBurst: 10",
+        "  kubeletConfig:\n    registryPullQPS: 9\n    registryBurst: 10",
+        "nodePool[workers].spec.kubeletConfig.registryPullQPS",
+        Nodes(&[21, 22]),
+    ),
+    (
+        "  kubeletConfig:\n    registryBurst: 10",
+        "  kubeletConfig:\n    serializeImagePulls: false\n    registryBurst: 10",
+        "nodePool[workers].spec.kubeletConfig.serializeImagePulls",
+        Nodes(&[21, 22]),
+    ),
+    (
+        "  clusterName: live\n",
+        "  clusterName: live\n  anthosBareMetalVersion: 1.32.0-gke.1\n",
+        "nodePool[workers].spec.anthosBareMetalVersion",
+        Refused("F11"),
+    ),
 ];
 
 #[test]
@@ -452,9 +514,9 @@ fn every_field_changes_as_documented() {
             .unwrap_or_else(|| panic!("{path}: {all:#?}"));
         let nodes: Vec<u8> = change.nodes.iter().map(|node| node.octets()[3]).collect();
         match (&change.verdict, expect) {
-            (Verdict::Refused { code, why }, Refused(wanted)) => {
+            (Verdict::Refused { code, why, hint }, Refused(wanted)) => {
                 assert_eq!(code.as_str(), *wanted, "{path}");
-                assert!(!why.is_empty());
+                assert!(!why.is_empty() && !hint.is_empty(), "{path}");
                 assert!(nodes.is_empty(), "{path}");
             }
             (Verdict::Allowed, Nodes(wanted)) => {
@@ -469,9 +531,198 @@ fn every_field_changes_as_documented() {
             .iter()
             .filter(|other| !other.path.starts_with(path))
             .count();
-        let twin =
-            path.ends_with("[https://10.0.0.3:5000]") || path.ends_with("addressPools[main]");
+        let twin = path.ends_with(":5000]") || path.ends_with("addressPools[main]");
         assert_eq!(others, usize::from(twin), "{path}: {all:#?}");
+    }
+}
+
+/// Keys whose change is not in the matrix, with where it is judged or why there is none.
+const NOT_IN_THE_MATRIX: &[&str] = &[
+    // `another_cluster_is_not_an_update`.
+    "spec.loadBalancer.mode",
+    "metadata.name",
+    "metadata.namespace",
+    "nodePool.metadata.name",
+    "nodePool.metadata.namespace",
+    "nodePool.spec.clusterName",
+    "spec.controlPlane.nodePoolSpec.clusterName",
+    "spec.loadBalancer.nodePoolSpec.clusterName",
+    "namespace.metadata.name",
+    // `an_own_load_balancer_keeps_its_type`.
+    "spec.loadBalancer.type",
+    // `settings_of_a_load_balancer_pool_touch_its_nodes`.
+    "spec.loadBalancer.nodePoolSpec.nodes",
+    "spec.loadBalancer.nodePoolSpec.nodes.address",
+    "spec.loadBalancer.nodePoolSpec.nodes.k8sIP",
+    "spec.loadBalancer.nodePoolSpec.nodes.providerID",
+    "spec.loadBalancer.nodePoolSpec.kubeletConfig.registryBurst",
+    "spec.loadBalancer.nodePoolSpec.kubeletConfig.registryPullQPS",
+    "spec.loadBalancer.nodePoolSpec.kubeletConfig.serializeImagePulls",
+    "spec.loadBalancer.nodePoolSpec.labels",
+    "spec.loadBalancer.nodePoolSpec.taints",
+    // An address is a node: it comes or goes.
+    "spec.controlPlane.nodePoolSpec.nodes.address",
+    "nodePool.spec.nodes.address",
+    // Words with one value only.
+    "spec.nodeConfig.containerRuntime",
+    // Labels and annotations of the objects mean nothing to the cluster.
+    "metadata.labels",
+    "metadata.annotations",
+    "namespace.metadata.labels",
+    "namespace.metadata.annotations",
+    "nodePool.metadata.labels",
+    "nodePool.metadata.annotations",
+];
+
+/// Lists and selectors that are compared as a whole: their keys need no rows of their own.
+const WHOLE: &[&str] = &[
+    "serviceSelector",
+    "namespaceSelector",
+    "taints",
+    "bgpPeers",
+    "registryMirrors",
+    "privateRegistries",
+    "addressPools.name",
+];
+
+#[test]
+fn every_key_of_the_reference_has_a_row_in_the_matrix() {
+    let tested: BTreeSet<String> = MATRIX
+        .iter()
+        .map(|(_, _, path, _)| without_items(&path.replace("nodePool[workers]", "nodePool")))
+        .chain(NOT_IN_THE_MATRIX.iter().map(|path| (*path).to_owned()))
+        .collect();
+    let mut missing = Vec::new();
+    let mut documented = BTreeMap::new();
+    let reference = reference_markdown();
+    let mut section = "";
+    for line in reference.lines() {
+        section = match line.strip_prefix("## ") {
+            Some("Header") => "header.",
+            Some("Namespace") => "namespace.",
+            Some("Cluster") => "",
+            Some("NodePool") => "nodePool.",
+            Some(_) => break,
+            None => section,
+        };
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let (Some(key), Some(change)) = (cells[0].strip_prefix("| `"), cells.get(3)) else {
+            continue;
+        };
+        let path = format!("{section}{}", without_items(key.trim_end_matches('`')));
+        let covered = tested.contains(&path)
+            || WHOLE.iter().any(|whole| {
+                path.split_once(whole).is_some_and(|(before, _)| {
+                    let whole = format!("{before}{}", whole.trim_end_matches(".name"));
+                    tested.contains(&whole)
+                })
+            });
+        // `kind` and `apiVersion` have no second value.
+        if !change.trim_matches(['|', ' ']).is_empty() && !covered {
+            missing.push(path.clone());
+        }
+        documented.insert(path, (*change).to_owned());
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    for path in NOT_IN_THE_MATRIX {
+        assert!(documented.contains_key(*path), "{path} is no key any more");
+    }
+    // What the reference promises is what happens; other words than these mean that it depends.
+    for (_, _, path, expect) in MATRIX {
+        let path = without_items(&path.replace("nodePool[workers]", "nodePool"));
+        let change = documented.get(&path).map_or("", String::as_str);
+        let refused = matches!(expect, Refused(_));
+        if change.starts_with("no (") || change == "by upgrade" {
+            assert!(refused, "{path}: {change}");
+        } else if change.starts_with("yes") {
+            assert!(!refused, "{path}: {change}");
+        }
+    }
+}
+
+/// `a[b].c` as `a.c`.
+fn without_items(path: &str) -> String {
+    path.split('[')
+        .map(|part| part.split_once(']').map_or(part, |(_, after)| after))
+        .collect()
+}
+
+#[test]
+fn an_own_load_balancer_keeps_its_type() {
+    let manual = LIVE
+        .replace("mode: bundled", "mode: manual")
+        .replace("    addressPools:\n    - name: main\n      addresses:\n      - 10.0.1.200-10.0.1.239\n      avoidBuggyIPs: false\n      manualAssign: false\n", "");
+    let bgp = manual.replace("type: layer2", "type: bgp");
+    let all = changes(&cluster(&manual), &cluster(&bgp));
+    assert_eq!(refusals(&all), ["V22"]);
+    assert_eq!(all[0].path, "spec.loadBalancer.type");
+}
+
+#[test]
+fn settings_of_a_load_balancer_pool_touch_its_nodes() {
+    let pool = "      - address: 10.0.1.32\n";
+    let live = with_pool(LIVE).replace(
+        pool,
+        "      - address: 10.0.0.32\n        k8sIP: 10.0.1.32\n        providerID: one\n      kubeletConfig: {registryBurst: 10, registryPullQPS: 5, serializeImagePulls: true}\n      labels: {rack: a}\n      taints: [{key: a, effect: NoSchedule}]\n",
+    );
+    let old = cluster(&live);
+    let both: &[u8] = &[31, 32];
+    for (from, to, key, expect) in [
+        (
+            "k8sIP: 10.0.1.32",
+            "k8sIP: 10.0.1.42",
+            "nodes[10.0.0.32].k8sIP",
+            Refused("V17"),
+        ),
+        (
+            "providerID: one",
+            "providerID: two",
+            "nodes[10.0.0.32].providerID",
+            Api(&[]),
+        ),
+        (
+            "{registryBurst: 10,",
+            "{registryBurst: 20,",
+            "kubeletConfig.registryBurst",
+            Nodes(both),
+        ),
+        (
+            "PullQPS: 5, ser",
+            "PullQPS: 6, ser",
+            "kubeletConfig.registryPullQPS",
+            Nodes(both),
+        ),
+        (
+            "serializeImagePulls: true}",
+            "serializeImagePulls: false}",
+            "kubeletConfig.serializeImagePulls",
+            Nodes(both),
+        ),
+        ("{rack: a}", "{rack: b}", "labels", Api(&[])),
+        (
+            "a, effect: NoSchedule",
+            "a, effect: NoExecute",
+            "taints",
+            Api(&[]),
+        ),
+    ] {
+        assert_eq!(live.matches(from).count(), 1, "{from}");
+        let all = changes(&old, &cluster(&live.replace(from, to)));
+        let [change] = all.as_slice() else {
+            panic!("{key}: {all:#?}");
+        };
+        assert_eq!(change.path, format!("spec.loadBalancer.nodePoolSpec.{key}"));
+        let nodes: Vec<u8> = change.nodes.iter().map(|node| node.octets()[3]).collect();
+        match (&change.verdict, expect) {
+            (Verdict::Refused { code, .. }, Refused(wanted)) => assert_eq!(code.as_str(), wanted),
+            (Verdict::Allowed, Nodes(wanted)) => {
+                assert_eq!((nodes.as_slice(), change.api), (wanted, false), "{key}");
+            }
+            (Verdict::Allowed, Api(wanted)) => {
+                assert_eq!((nodes.as_slice(), change.api), (wanted, true), "{key}");
+            }
+            (verdict, _) => panic!("{key}: {verdict:?}"),
+        }
     }
 }
 
@@ -517,6 +768,15 @@ fn service_addresses_move_to_a_pool_in_one_update() {
             "spec.loadBalancer.nodePoolSpec.nodes[10.0.1.31]",
             "spec.loadBalancer.nodePoolSpec.nodes[10.0.1.32]",
         ]
+    );
+    // The old carriers hand the addresses over, the new ones take them; no API load balancer is touched.
+    let touched: Vec<Vec<u8>> = all
+        .iter()
+        .map(|change| change.nodes.iter().map(|node| node.octets()[3]).collect())
+        .collect();
+    assert_eq!(
+        touched,
+        [vec![], vec![11, 12, 13, 31, 32], vec![31], vec![32]]
     );
     // Also when the mode was written before, which changes nothing by itself.
     let bundled = cluster(&with_mode(LIVE));
@@ -572,6 +832,22 @@ fn machines_do_not_move_between_pools_and_control_planes_leave_one_by_one() {
         .replace("      - address: 10.0.0.13\n        k8sIP: 10.0.1.13\n", "")
         .replace("      - address: 10.0.0.12\n        k8sIP: 10.0.1.12\n", "");
     assert_eq!(refusals(&changes(&old, &cluster(&two))), ["E09", "E09"]);
+}
+
+#[test]
+fn an_address_is_free_after_its_node_has_left() {
+    let without = "      - address: 10.0.0.13\n        k8sIP: 10.0.1.13\n";
+    let other = "      - address: 10.0.0.14\n        k8sIP: 10.0.1.13\n";
+    let old = cluster(LIVE);
+    assert_eq!(
+        refusals(&changes(&old, &cluster(&LIVE.replace(without, other)))),
+        ["V16"]
+    );
+    let left = cluster(&LIVE.replace(without, ""));
+    let again = cluster(&LIVE.replace(without, other));
+    for (old, new) in [(&old, &left), (&left, &again)] {
+        assert_eq!(refusals(&changes(old, new)), [""; 0]);
+    }
 }
 
 #[test]

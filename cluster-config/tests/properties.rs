@@ -1,5 +1,7 @@
 //! Properties over random clusters, random damage and random ranges: 10 000 cases each.
 
+mod editor;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -69,6 +71,11 @@ proptest! {
                 prop_assert!(place.width >= 1);
             }
         }
+        // Editors are never stricter.
+        if loaded.cluster.is_some() {
+            let errors = editor::errors(&text);
+            prop_assert!(errors.is_empty(), "{}\n{:?}", text, errors);
+        }
         let _ = render_text(&loaded.diagnostics, true);
         let _ = render_json(&loaded.diagnostics);
     }
@@ -131,6 +138,20 @@ proptest! {
     fn any_text_is_read_or_refused_as_a_range(text in "[-0-9a-f.:/ ]{0,40}") {
         if let Ok(range) = text.parse::<IpRange>() {
             prop_assert!(range.first() <= range.last());
+        }
+    }
+}
+
+proptest! {
+    // The validator is slow in a debug build.
+    #![proptest_config(ProptestConfig { cases: 500, ..cases() })]
+
+    #[test]
+    fn editors_accept_what_the_check_accepts(text in cluster_file()) {
+        let cluster = load(&text, "random.yaml").cluster.expect("valid");
+        for text in [text, cluster.to_yaml()] {
+            let errors = editor::errors(&text);
+            prop_assert!(errors.is_empty(), "{}\n{:?}", text, errors);
         }
     }
 }
@@ -224,8 +245,11 @@ fn splice() -> impl Strategy<Value = String> {
 
 /// A valid cluster file with any choice of keys.
 fn cluster_file() -> impl Strategy<Value = String> {
-    (shape(), settings(), pools(), workers())
-        .prop_map(|(shape, settings, pools, workers)| file(&shape, &settings, &pools, &workers))
+    (shape(), settings(), pools(), workers(), extras()).prop_map(
+        |(shape, settings, pools, workers, extras)| {
+            file(&shape, &settings, &pools, &workers, &extras)
+        },
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -247,7 +271,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         of(1..4_usize),
         any::<bool>(),
         prop::bool::weighted(0.1),
-        select(vec!["user", "hybrid", "standalone"]),
+        select(vec!["user", "hybrid", "standalone", "admin"]),
         any::<bool>(),
         any::<bool>(),
     )
@@ -351,28 +375,130 @@ fn workers() -> impl Strategy<Value = Vec<(usize, bool, bool)>> {
     vec((0..4_usize, any::<bool>(), any::<bool>()), 0..3)
 }
 
+/// Optional keys: where, and the text that goes there.
+const EXTRAS: &[(&str, &str)] = &[
+    (
+        "header",
+        "privateRegistries: [{host: \"r:5000\", caCertPath: ca.pem, pullCredentialConfigPath: ~/c.json}]\n",
+    ),
+    (
+        "mirror",
+        ", caCertPath: \"a: \\tb #\", pullCredentialConfigPath: \"null\", hosts: [docker.io, \"1\"]",
+    ),
+    (
+        "metadata",
+        ", annotations: {\"a.example/b\": \"# no comment\", c: \"\"}",
+    ),
+    ("spec", "  profile: edge\n"),
+    ("spec", "  anthosBareMetalVersion: 1.33.0-gke.799\n"),
+    ("spec", "  bypassPreflightCheck: true\n"),
+    (
+        "spec",
+        "  maintenanceBlocks: {cidrBlocks: [10.0.0.10, 10.0.2.0-10.0.2.9]}\n",
+    ),
+    ("spec", "  nodeAccess: {loginUser: ubuntu}\n"),
+    (
+        "spec",
+        "  nodeConfig: {containerRuntime: containerd, podDensity: {maxPodsPerNode: 64}}\n",
+    ),
+    (
+        "spec",
+        "  nodePoolUpgradeStrategy: {concurrentNodePools: 0, pause: true}\n",
+    ),
+    ("spec", "  osEnvironmentConfig: {addPackageRepo: false}\n"),
+    ("spec", "  periodicHealthCheck: {enable: false}\n"),
+    (
+        "spec",
+        "  proxy: {url: \"http://p.example:3128\", noProxy: [a.example, 10.0.0.0/8]}\n",
+    ),
+    ("spec", "  storage: {lvpShare: {numPVUnderSharedPath: 5}}\n"),
+    (
+        "controlPlane",
+        "    apiServerCertExtraSANs: [api.example, 192.0.2.9, \"fd00::9\"]\n",
+    ),
+    ("network", ", advancedNetworking: true"),
+    ("network", ", bundledIngress: false"),
+    ("network", ", flatIPv4: true"),
+    ("network", ", forwardMode: dsr"),
+    ("loadBalancer", "    type: layer2\n"),
+    ("loadBalancer", "    localASN: \"65001\"\n"),
+    (
+        "loadBalancer",
+        "    bgpPeers: [{ip: 192.0.2.1, asn: 65002, controlPlaneNodes: [10.0.0.10]}, {ip: 192.0.2.2, asn: \"1\"}]\n",
+    ),
+    ("vips", ", controlPlaneVIPv6: \"fd00::100\""),
+    ("ingress", ", ingressVIP: "),
+    (
+        "own pool",
+        "      kubeletConfig: {registryBurst: 7, registryPullQPS: 0, serializeImagePulls: false}\n",
+    ),
+    ("own pool", "      clusterName: c\n"),
+    (
+        "pool",
+        "      kubeletConfig: {registryBurst: 7, registryPullQPS: 0, serializeImagePulls: false}\n",
+    ),
+    ("pool", "      labels: {rack: \"1\", tier: \"\"}\n"),
+    (
+        "pool",
+        "      taints: [{key: node-role.kubernetes.io/load-balancer, effect: NoExecute}]\n",
+    ),
+    ("workers", "  kubeletConfig: {registryBurst: 0}\n"),
+    (
+        "workers",
+        "  upgradeStrategy: {parallelUpgrade: {concurrentNodes: 15, minimumAvailableNodes: 2}}\n",
+    ),
+    ("workers", "  anthosBareMetalVersion: 1.32.0\n"),
+];
+
+fn extras() -> impl Strategy<Value = BTreeSet<usize>> {
+    btree_set(0..EXTRAS.len(), 0..12)
+}
+
 fn file(
     shape: &Shape,
     settings: &[(&str, &str, String)],
     pools: &[PoolText],
     workers: &[(usize, bool, bool)],
+    extras: &BTreeSet<usize>,
 ) -> String {
+    let admin = shape.kind == "admin";
+    let pools = if admin { &[] } else { pools };
+    let workers = if admin { &[] } else { workers };
+    let extra = |place: &str| -> String {
+        let chosen = extras.iter().map(|index| EXTRAS[*index]);
+        chosen
+            .filter(|(of, _)| *of == place)
+            .map(|(_, text)| text)
+            .collect()
+    };
     let mut text = String::new();
     if shape.header {
-        text.push_str("sshPrivateKeyPath: \"~/my keys/id: rsa\"\nregistryMirrors: [{endpoint: \"https://m:5000\"}]\n---\n");
+        let _ = write!(
+            text,
+            "sshPrivateKeyPath: \"~/my keys/id: rsa\"\nregistryMirrors: [{{endpoint: \"https://m:5000\"{}}}]\n{}---\n",
+            extra("mirror"),
+            extra("header")
+        );
     }
     if shape.namespace {
         text.push_str("apiVersion: v1\nkind: Namespace\nmetadata: {name: ns}\n---\n");
     }
     let _ = write!(
         text,
-        "apiVersion: baremetal.cluster.gke.io/v1\nkind: Cluster\nmetadata: {{name: c, namespace: ns}}\nspec:\n  type: {}\n  controlPlane:\n",
-        shape.kind
+        "apiVersion: baremetal.cluster.gke.io/v1\nkind: Cluster\nmetadata: {{name: c, namespace: ns{}}}\nspec:\n{}  type: {}\n  controlPlane:\n{}",
+        extra("metadata"),
+        extra("spec"),
+        shape.kind,
+        extra("controlPlane"),
     );
     if shape.separate && !shape.manual {
         text.push_str("    loadBalancer: {mode: bundled, keepalivedVRRPGARPMasterRepeat: 3}\n");
     }
-    text.push_str("    nodePoolSpec:\n      nodes:\n");
+    let _ = write!(
+        text,
+        "    nodePoolSpec:\n{}      nodes:\n",
+        extra("own pool")
+    );
     for node in 0..shape.control_planes {
         let _ = writeln!(text, "      - address: 10.0.0.{}", 10 + node);
         if shape.second_network {
@@ -383,12 +509,23 @@ fn file(
             );
         }
     }
-    text.push_str("  clusterNetwork: {pods: {cidrBlocks: [192.168.0.0/16]}, services: {cidrBlocks: [172.16.0.0/16]}}\n");
     let _ = writeln!(
         text,
-        "  loadBalancer:\n    mode: {}\n    ports: {{controlPlaneLBPort: 443}}\n    vips: {{controlPlaneVIP: 10.0.1.200}}",
-        if shape.manual { "manual" } else { "bundled" }
+        "  clusterNetwork: {{pods: {{cidrBlocks: [192.168.0.0/16, \"fd01::/48\"]}}, services: {{cidrBlocks: [172.16.0.0/16]}}{}}}",
+        extra("network")
     );
+    let first = pools.first().and_then(|pool| pool.blocks.first());
+    let ingress = match (extra("ingress"), first) {
+        (key, Some(block)) if !key.is_empty() && !shape.manual => format!("{key}10.10.{block}.5"),
+        _ => String::new(),
+    };
+    let _ = writeln!(
+        text,
+        "  loadBalancer:\n    mode: {}\n    ports: {{controlPlaneLBPort: 443}}\n    vips: {{controlPlaneVIP: 10.0.1.200{}{ingress}}}",
+        if shape.manual { "manual" } else { "bundled" },
+        extra("vips"),
+    );
+    text.push_str(&extra("loadBalancer"));
     for section in ["vrrp", "proxy", "dataPlane"] {
         let keys: Vec<_> = settings.iter().filter(|(of, ..)| *of == section).collect();
         if !keys.is_empty() {
@@ -400,7 +537,7 @@ fn file(
     }
     if !shape.manual {
         if let Some(count) = shape.load_balancers {
-            text.push_str("    nodePoolSpec:\n      nodes:\n");
+            let _ = write!(text, "    nodePoolSpec:\n{}      nodes:\n", extra("pool"));
             for node in 0..count {
                 let _ = writeln!(text, "      - address: 10.0.0.{}", 50 + node);
             }
@@ -424,7 +561,8 @@ fn file(
     for (index, (nodes, labels, taints)) in workers.iter().enumerate() {
         let _ = write!(
             text,
-            "---\napiVersion: baremetal.cluster.gke.io/v1\nkind: NodePool\nmetadata: {{name: w{index}, namespace: ns}}\nspec:\n  clusterName: c\n"
+            "---\napiVersion: baremetal.cluster.gke.io/v1\nkind: NodePool\nmetadata: {{name: w{index}, namespace: ns}}\nspec:\n  clusterName: c\n{}",
+            extra("workers")
         );
         if *nodes > 0 {
             text.push_str("  nodes:\n");

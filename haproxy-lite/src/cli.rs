@@ -62,13 +62,9 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn serve(args: &Args, plan: Plan, text: String) -> anyhow::Result<()> {
     let descriptors = engine::raise_descriptor_limit();
-    let sessions = u64::from(plan.settings.max_sessions);
-    if descriptors < sessions * 2 + SPARE_DESCRIPTORS {
-        tracing::warn!(
-            descriptors,
-            sessions,
-            "the descriptor limit is below two per session: accepting will pause when it is reached"
-        );
+    if let Err(error) = engine::claim_low_ports() {
+        // Binding tells whether it was needed.
+        tracing::warn!(%error, "cannot claim the right to ports below 1024");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -106,7 +102,7 @@ fn serve(args: &Args, plan: Plan, text: String) -> anyhow::Result<()> {
         };
         let watch = ContentWatch::new(&args.config, WATCH_PERIOD).seen(text);
         let file = args.config.display().to_string();
-        let control = Control::start(plan, &file, latches, port, predecessor)
+        let control = Control::start(plan, &file, descriptors, latches, port, predecessor)
             .context("cannot start the data path")?;
         let registry = daemon::metrics::new_registry("proxy");
         registry
@@ -145,5 +141,3 @@ fn serve(args: &Args, plan: Plan, text: String) -> anyhow::Result<()> {
 
 const CONFIGURATION_INVALID: u8 = 3;
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
-/// Listeners, pipes, checks, admin.
-const SPARE_DESCRIPTORS: u64 = 256;

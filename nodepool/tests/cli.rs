@@ -117,6 +117,59 @@ fn a_missing_file_and_a_missing_key_are_named() {
 }
 
 #[test]
+fn what_is_no_cluster_file_is_told_in_its_own_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let latin = written("latin.yaml", b"# caf\xe9\n");
+    let cases = [
+        (
+            folder.path().to_str().expect("a path").to_owned(),
+            "hint: name a file in it",
+        ),
+        ("/nowhere.yaml".to_owned(), "hint: `lbctl create config"),
+        (latin.clone(), "latin.yaml:1:6"),
+        (written("utf16.yaml", b"\xff\xfea\0"), "UTF-16"),
+        (written("program", b"\x7fELF\0\xff"), "is not text"),
+        (written("empty.yaml", b""), "has no Cluster document"),
+        // Endless: read no further than a cluster file may go.
+        ("/dev/zero".to_owned(), "larger than 4 MiB"),
+    ];
+    for (path, said) in cases {
+        let checked = lbctl(&["check", "config", "-f", &path]);
+        assert_eq!(checked.status.code(), Some(3), "{path}");
+        assert_eq!(text(&checked.stdout), "", "{path}");
+        assert!(
+            text(&checked.stderr).contains(said),
+            "{path}: {}",
+            text(&checked.stderr)
+        );
+    }
+    let table = lbctl(&["check", "config", "-f", &latin]);
+    assert!(text(&table.stderr).ends_with("latin.yaml: 1 error\n"));
+    let json = lbctl(&["check", "config", "-f", &latin, "-o", "json"]);
+    let keys: Vec<usize> = [
+        "code", "severity", "file", "line", "column", "message", "hint", "related",
+    ]
+    .iter()
+    .map(|key| {
+        text(&json.stdout)
+            .find(&format!("\"{key}\":"))
+            .expect("every key")
+    })
+    .collect();
+    assert!(keys.is_sorted(), "{}", text(&json.stdout));
+    // Nothing on stdin.
+    let stdin = lbctl(&["check", "config", "-f", "-"]);
+    assert_eq!(stdin.status.code(), Some(3));
+    assert!(text(&stdin.stderr).contains("<stdin>:1:1"));
+    assert!(text(&stdin.stderr).ends_with("<stdin>: 1 error\n"));
+}
+
+#[test]
 fn reset_without_a_terminal_asks_for_yes() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = folder.path().join("key");
@@ -165,10 +218,32 @@ fn diff_ends_with_0_5_or_3() {
         "controlPlaneVIP: 10.10.0.101",
     );
     let refused = refused.to_str().expect("a path");
-    let refused = lbctl(&["diff", "-f", refused, "--against", EXAMPLE, "-o", "json"]);
-    assert_eq!(refused.status.code(), Some(3));
-    let rows: serde_json::Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    let json = lbctl(&["diff", "-f", refused, "--against", EXAMPLE, "-o", "json"]);
+    assert_eq!(json.status.code(), Some(3));
+    let rows: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(rows[0]["allowed"], false);
+    let refusal = &rows[0]["refusal"];
+    assert_eq!(
+        (
+            &refusal["code"],
+            &refusal["file"],
+            &refusal["related"][0]["file"]
+        ),
+        (&"V22".into(), &refused.into(), &EXAMPLE.into())
+    );
+    let table = lbctl(&["diff", "-f", refused, "--against", EXAMPLE]);
+    assert_eq!(table.status.code(), Some(3));
+    assert!(text(&table.stdout).contains("refused"));
+    for said in [refused, EXAMPLE, "error[V22]", "^^^^", "----", "hint:"] {
+        assert!(
+            text(&table.stderr).contains(said),
+            "{}",
+            text(&table.stderr)
+        );
+    }
+    let both = lbctl(&["diff", "-f", "-", "--against", "-"]);
+    assert_eq!(both.status.code(), Some(2));
+    assert!(text(&both.stderr).contains("not both"));
 }
 
 #[test]

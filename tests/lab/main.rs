@@ -9,7 +9,9 @@
 )]
 
 mod cluster;
+mod front_door;
 mod interruptions;
+mod kubectl;
 mod kubelet;
 mod machines;
 mod refusals;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         machines::SCENARIOS,
         kubelet::SCENARIOS,
         cluster::SCENARIOS,
+        front_door::SCENARIOS,
         secrets::SCENARIOS,
         rights::SCENARIOS,
         refusals::SCENARIOS,

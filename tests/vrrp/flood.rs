@@ -19,12 +19,13 @@ use vrrp::proto::packet::{GROUP_V4, MAX_LEN, Outgoing, PROTOCOL, TTL};
 use vrrp::proto::{AdvertInterval, ChecksumSeen, Version, Vrid};
 
 use crate::load::two;
-use crate::{Context, Scenario};
+use crate::{Context, Scenario, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[("d9_a_flood_of_adverts_moves_nothing", flood)];
 
-/// Packets a second.
+/// Packets a second, from so many threads together.
 const RATE: u32 = 100_000;
+const SENDERS: u32 = 4;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// An advert so late is on time: RFC 9568 says nothing, T13 allows it one in a thousand times.
 const LATE: Duration = Duration::from_millis(10);
@@ -33,17 +34,28 @@ const VRID: u8 = 77;
 const VARIETY: u64 = 4096;
 
 fn flood(context: &Context) -> Result<()> {
+    let mut slowest = f64::INFINITY;
     for nearly in [false, true] {
         for multicast in [true, false] {
             let kind = if nearly { "nearly valid" } else { "random" };
             let way = if multicast { "multicast" } else { "unicast" };
-            withstands(context, nearly, multicast).with_context(|| format!("{kind}, {way}"))?;
+            let rate =
+                withstands(context, nearly, multicast).with_context(|| format!("{kind}, {way}"))?;
+            slowest = slowest.min(rate);
         }
+    }
+    if slowest < f64::from(RATE) * 0.99 {
+        // Everything held, but that is not what the row says.
+        return Err(Skip(
+            "this machine cannot send 100 000 packets a second; all held at the rates above",
+        )
+        .into());
     }
     Ok(())
 }
 
-fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
+/// The packets a second that it withstood.
+fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<f64> {
     let arena = Arena::build(2)?;
     let base = Setup {
         multicast,
@@ -61,11 +73,12 @@ fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
     let watch = arena.watch_adverts_of("ip proto 112 and ether src 02:00:00:98:00:01")?;
     let stop = Arc::new(AtomicBool::new(false));
     let sent = Arc::new(AtomicU64::new(0));
-    let frames = frames(&arena, nearly, multicast)?;
-    let sender = arena.inside("c", {
-        let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
-        move || send(&frames, &stop, &sent)
-    })?;
+    let frames = Arc::new(frames(&arena, nearly, multicast)?);
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        let (stop, sent, frames) = (Arc::clone(&stop), Arc::clone(&sent), Arc::clone(&frames));
+        senders.push(arena.inside("c", move || send(&frames, &stop, &sent))?);
+    }
     let begin = Instant::now();
     let lasts = Duration::from_secs(if context.full { 30 } else { 4 });
     while begin.elapsed() < lasts {
@@ -74,14 +87,12 @@ fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
         thread::sleep(Duration::from_millis(50));
     }
     stop.store(true, Ordering::Relaxed);
-    sender.join().map_err(|_| anyhow!("the flood panicked"))??;
+    for sender in senders {
+        sender.join().map_err(|_| anyhow!("the flood panicked"))??;
+    }
     let rate = sent.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64();
     let rhythm = rhythm(&watch.finish()?, arena.address(0)).context("no adverts")?;
     println!("  nearly valid {nearly}, multicast {multicast}: {rate:.0} packets/s, {rhythm}");
-    ensure!(
-        rate >= f64::from(RATE) * 0.99,
-        "only {rate:.0} packets/s could be sent"
-    );
     ensure!(
         rhythm.usual <= INTERVAL + LATE,
         "adverts are late: {rhythm}"
@@ -98,7 +109,7 @@ fn withstands(context: &Context, nearly: bool, multicast: bool) -> Result<()> {
         );
         ensure!(log.matches("-> active").count() <= 1, "{log}");
     }
-    Ok(())
+    Ok(rate)
 }
 
 /// Frames to both routers, each as if from the other one.
@@ -179,7 +190,7 @@ fn nearly_valid(
     Ok((ttl, message))
 }
 
-/// Sends at the rate, a millisecond's worth at a time.
+/// Sends its part of the rate, a millisecond's worth at a time.
 fn send(frames: &[Vec<u8>], stop: &AtomicBool, sent: &AtomicU64) -> Result<()> {
     let index = Links::read()?.by_name("eth0").context("no eth0")?.index;
     let socket = PacketSocket::open(index, EtherType::Ipv4, &Filter::nothing())?;
@@ -187,7 +198,7 @@ fn send(frames: &[Vec<u8>], stop: &AtomicBool, sent: &AtomicU64) -> Result<()> {
     let begin = Instant::now();
     let mut count = 0_u128;
     while !stop.load(Ordering::Relaxed) {
-        let due = begin.elapsed().as_micros() * u128::from(RATE) / 1_000_000;
+        let due = begin.elapsed().as_micros() * u128::from(RATE / SENDERS) / 1_000_000;
         while count < due {
             count += 1;
             if let Some(frame) = frames.next()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use lab_tests::duel::arena::{Arena, VIP};
 use lab_tests::duel::router::{Maker, Router, Setup};
-use lab_tests::duel::{Case, Cause, round};
+use lab_tests::duel::{self, Case, Cause, round};
 
 use crate::ownership::Ownership;
 use crate::{Context, Scenario};
@@ -30,20 +30,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn three(arena: &Arena, context: &Context, interval: u32) -> Result<Vec<Router>> {
-    let mut routers = Vec::new();
-    for (index, priority) in [240, 160, 80].into_iter().enumerate() {
-        let setup = Setup {
-            priority,
-            interval,
-            ..Setup::default()
-        };
-        let maker = Maker::Lbnode(context.lbnode.clone());
-        routers.push(Router::start(arena, index, &maker, &setup)?);
-        // Without preemption whoever is first stays Active.
-        arena.wait_until_owner_lenient(false, 0, PATIENCE)?;
-    }
-    arena.wait_for_owner(0, PATIENCE)?;
-    Ok(routers)
+    duel::three(arena, &Maker::Lbnode(context.lbnode.clone()), interval)
 }
 
 fn cut_cable(context: &Context) -> Result<()> {
@@ -83,7 +70,7 @@ fn handed_over_first(context: &Context) -> Result<()> {
         thread::sleep(Duration::from_millis(100));
         let instant = Instant::now();
         routers[0].stop()?;
-        arena.wait_for_owner(1, PATIENCE)?;
+        arena.wait_for_successor(0, PATIENCE)?;
         let record = ownership.finish()?;
         let (shared, nobody) = (record.shared(instant), record.nobody(instant));
         println!("  {interval} ms: two owners for {shared:?}, none for {nobody:?}");

@@ -7,13 +7,21 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::arena::Arena;
 use lab_tests::duel::router::{Maker, Router, Setup};
 
-use crate::{Context, Scenario};
+use crate::{Context, Scenario, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("x14_works_on_a_vlan_bridge_bond_and_macvlan", kinds),
+    ("x14_works_on_a_bridge", |context| on(context, BRIDGE)),
+    ("x14_works_on_a_macvlan", |context| on(context, MACVLAN)),
+    ("x14_works_on_a_bond", |context| on(context, BOND)),
+    ("x14_works_on_a_vlan", |context| {
+        let arena = Arena::build(2)?;
+        on_top(&arena, "r0", "10.98.0.1/24", VLAN)?;
+        on_top(&arena, "r1", "10.98.0.2/24", VLAN)?;
+        works(&arena, context)
+    }),
     ("x14_follows_an_interface_made_anew_or_renamed", anew),
     ("x15_an_own_address_that_goes_is_a_fault", address_goes),
-    ("p34_a_vlan_with_the_same_vrid_is_not_heard", vlan_apart),
+    ("p34_the_same_vrid_on_another_interface_is_not_heard", apart),
     ("n08_a_bond_that_fails_over_announces", bond_fails_over),
 ];
 
@@ -33,59 +41,46 @@ fn lines(arena: &Arena, place: &str, lines: &[&str]) -> Result<()> {
     lines.iter().try_for_each(|line| arena.ip(place, line))
 }
 
-/// The first router's own address is on an interface on top of its cable.
-const KINDS: [(&str, &[&str]); 4] = [
-    (
-        "bridge",
-        &[
-            "link add top type bridge",
-            "link set eth0 master top",
-            "link set top up",
-        ],
-    ),
-    (
-        "bond",
-        &[
-            "link add top type bond mode active-backup miimon 50",
-            "link set eth0 down",
-            "link set eth0 master top",
-            "link set top up",
-        ],
-    ),
-    (
-        "macvlan",
-        &[
-            "link add link eth0 name top type macvlan mode bridge",
-            "link set top up",
-        ],
-    ),
-    (
-        "vlan",
-        &[
-            "link add link eth0 name top type vlan id 5",
-            "link set top up",
-        ],
-    ),
+/// How an interface is made on top of a router's cable.
+type Kind = &'static [&'static str];
+
+const BRIDGE: Kind = &[
+    "link add top type bridge",
+    "link set eth0 master top",
+    "link set top up",
+];
+const BOND: Kind = &[
+    "link add top type bond mode active-backup miimon 50",
+    "link set eth0 down",
+    "link set eth0 master top",
+    "link set top up",
+];
+const MACVLAN: Kind = &[
+    "link add link eth0 name top type macvlan mode bridge",
+    "link set top up",
+];
+const VLAN: Kind = &[
+    "link add link eth0 name top type vlan id 5",
+    "link set top up",
 ];
 
-/// Puts a router's own address on an interface of this kind; its name has a dot if it can.
-fn on_top(arena: &Arena, place: &str, address: &str, kind: &[&str]) -> Result<()> {
+/// Puts a router's own address on an interface of this kind.
+fn on_top(arena: &Arena, place: &str, address: &str, kind: Kind) -> Result<()> {
     arena.ip(place, &format!("addr del {address} dev eth0"))?;
-    lines(arena, place, kind)?;
+    match lines(arena, place, kind) {
+        Err(error) if format!("{error:#}").contains("Unknown device type") => {
+            return Err(Skip("this kernel has no such interfaces").into());
+        }
+        outcome => outcome?,
+    }
     arena.ip(place, &format!("addr add {address} dev top"))
 }
 
-fn kinds(context: &Context) -> Result<()> {
-    for (name, kind) in KINDS {
-        let arena = Arena::build(2)?;
-        on_top(&arena, "r0", "10.98.0.1/24", kind)?;
-        if name == "vlan" {
-            // Both ends of it.
-            on_top(&arena, "r1", "10.98.0.2/24", kind)?;
-        }
-        works(&arena, context).context(name)?;
-    }
-    Ok(())
+/// The first router's own address is on such an interface.
+fn on(context: &Context, kind: Kind) -> Result<()> {
+    let arena = Arena::build(2)?;
+    on_top(&arena, "r0", "10.98.0.1/24", kind)?;
+    works(&arena, context)
 }
 
 /// It takes over, is obeyed, and obeys.
@@ -112,16 +107,16 @@ fn anew(context: &Context) -> Result<()> {
     let second = start(&arena, context, 1, 100)?;
     thread::sleep(Duration::from_millis(400));
 
+    arena.ip("r0", "link set eth0 down")?;
+    // Down for longer than the other one's patience: whoever is back sooner may stay Active.
+    arena.wait_for_owner(1, PATIENCE).context("link down")?;
     lines(
         &arena,
         "r0",
-        &[
-            "link set eth0 down",
-            "link set eth0 name lan0",
-            "link set lan0 up",
-        ],
+        &["link set eth0 name lan0", "link set lan0 up"],
     )?;
-    arena.wait_for_owner(1, PATIENCE).context("renamed")?;
+    thread::sleep(Duration::from_secs(1));
+    ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
     arena.ip("r1", "link set eth0 down")?;
     arena
         .wait_for_owner(0, PATIENCE)
@@ -170,22 +165,30 @@ fn address_goes(context: &Context) -> Result<()> {
     arena.wait_until_owner_lenient(false, 0, PATIENCE)
 }
 
-/// One on the cable itself and one on a VLAN of it, which both machines have.
-fn vlan_apart(context: &Context) -> Result<()> {
+/// The second one is on another network, which the first one's machine is on as well.
+fn apart(context: &Context) -> Result<()> {
     let arena = Arena::build(2)?;
-    let [.., (_, vlan)] = KINDS;
-    on_top(&arena, "r1", "10.98.0.2/24", vlan)?;
-    lines(&arena, "r0", vlan)?;
+    let peer = format!("{}-r0", arena.name());
+    lines(
+        &arena,
+        "sw",
+        &[
+            "link add br1 type bridge mcast_snooping 0",
+            "link set br1 up",
+            "link set r1 nomaster",
+            "link set r1 master br1",
+            &format!("link add r0b type veth peer name eth1 netns {peer}"),
+            "link set r0b master br1 up",
+        ],
+    )?;
+    arena.ip("r0", "link set eth1 up")?;
     let first = start(&arena, context, 0, 200)?;
     let second = start(&arena, context, 1, 100)?;
     arena.wait_until_owner(false, &[0, 1], PATIENCE)?;
     thread::sleep(Duration::from_secs(1));
     for router in [&first, &second] {
         let log = router.log();
-        ensure!(
-            log.matches(" -> ").count() == 2,
-            "it heard something: {log}"
-        );
+        ensure!(!log.contains("active ->"), "it heard something: {log}");
     }
     ensure!(arena.owners()? == [0, 1], "{:?}", arena.owners()?);
     Ok(())
@@ -200,8 +203,7 @@ fn bond_fails_over(context: &Context) -> Result<()> {
         &format!("link add r0b type veth peer name eth1 netns {peer}"),
     )?;
     arena.ip("sw", "link set r0b master br0 up")?;
-    let [_, (_, bond), ..] = KINDS;
-    on_top(&arena, "r0", "10.98.0.1/24", bond)?;
+    on_top(&arena, "r0", "10.98.0.1/24", BOND)?;
     arena.ip("r0", "link set eth1 master top")?;
     let router = start(&arena, context, 0, 200)?;
     arena.wait_for_owner(0, PATIENCE)?;

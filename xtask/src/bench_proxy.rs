@@ -174,9 +174,15 @@ fn measure(
     say::progress(format!("{}: {} rounds", case.name, args.rounds));
     let mut rounds = Rounds::new();
     let mut order = Shuffle::new();
+    let contestants: Vec<Contestant> = case
+        .contestants
+        .iter()
+        .copied()
+        .filter(|contestant| running.has(*contestant))
+        .collect();
     for _ in 0..args.rounds {
         let mut outcomes = BTreeMap::new();
-        for contestant in order.of(case.contestants) {
+        for contestant in order.of(&contestants) {
             let load = Load {
                 tool,
                 arguments: case.load,
@@ -257,7 +263,10 @@ fn idle(args: &Args, tool: &Path, ground: &Ground, running: &Running) -> Result<
         Contestant::HaproxyLite,
         Contestant::Haproxy,
         Contestant::Nginx,
-    ] {
+    ]
+    .into_iter()
+    .filter(|contestant| running.has(*contestant))
+    {
         say::progress(format!("idle_memory: {}", contestant.name()));
         let load = Load {
             tool,

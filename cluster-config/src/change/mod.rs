@@ -4,12 +4,15 @@
 //! place of the load balancers have rules of their own (`special`).
 
 mod plain;
+mod refusal;
 mod special;
 
 use std::net::Ipv4Addr;
 
 use crate::code::Code;
 use crate::model::Cluster;
+
+pub use refusal::{File, refusals};
 
 /// One difference between two files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct Change {
     pub nodes: Vec<Ipv4Addr>,
     /// Whether objects in the Kubernetes API change.
     pub api: bool,
+    /// What to show of the new file, where it is not `path`.
+    in_new: Option<String>,
+    /// What to show of the old file, where it is not `path`.
+    in_old: Option<String>,
 }
 
 /// Whether a change may happen on a live cluster.
@@ -38,8 +45,10 @@ pub enum Verdict {
     Refused {
         /// Rule.
         code: Code,
-        /// Reason, and what to do instead.
+        /// Reason.
         why: String,
+        /// What to do instead.
+        hint: String,
     },
 }
 

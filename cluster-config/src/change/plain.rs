@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::refusal::IDENTITIES;
 use super::{Change, Verdict};
 use crate::code::Code;
 use crate::derive::{Placement, Pool, placement};
@@ -179,15 +180,18 @@ impl Walk {
             }
             Rule::Fixed(code) => Verdict::Refused {
                 code,
-                why: fixed(code, field.name),
+                why: format!("`{path}` cannot be changed on a live cluster"),
+                hint: instead(code, old),
             },
             Rule::Upgrade => Verdict::Refused {
                 code: Code::F11,
-                why: format!("`{}` changes through an upgrade only", field.name),
+                why: format!("`{path}` changes through an upgrade only"),
+                hint: again(old),
             },
             Rule::Special(why) => Verdict::Refused {
                 code: Code::F11,
-                why: why.to_owned(),
+                why: format!("`{path}` {why}"),
+                hint: again(old),
             },
         };
         self.changes.push(Change {
@@ -197,6 +201,8 @@ impl Walk {
             verdict,
             nodes,
             api,
+            in_new: None,
+            in_old: None,
         });
     }
 
@@ -218,10 +224,9 @@ impl Walk {
 
 /// The key that tells items apart.
 fn identity(fields: &[Field]) -> Option<&'static str> {
-    const NAMES: [&str; 5] = ["name", "address", "ip", "endpoint", "host"];
     fields
         .iter()
-        .find(|field| field.required && NAMES.contains(&field.name))
+        .find(|field| field.required && IDENTITIES.contains(&field.name))
         .map(|field| field.name)
 }
 
@@ -249,11 +254,21 @@ fn canonical(value: &Value) -> Value {
     }
 }
 
-fn fixed(code: Code, name: &str) -> String {
-    let instead = match code {
-        Code::V17 => "remove the node, update, then add it with the new `k8sIP`",
-        Code::V31 => "make a new cluster in the other namespace",
-        _ => "it is decided when the cluster is made",
-    };
-    format!("`{name}` cannot be changed on a live cluster: {instead}")
+fn instead(code: Code, old: Option<&Value>) -> String {
+    match code {
+        Code::V17 => "remove the node, update, then add it with the new `k8sIP`".to_owned(),
+        Code::V31 => format!(
+            "{}, or make a new cluster in the other namespace",
+            again(old)
+        ),
+        _ => format!("{}, or make a new cluster", again(old)),
+    }
+}
+
+/// What the file has to say for everything to stay as it is.
+fn again(old: Option<&Value>) -> String {
+    match old {
+        Some(old) => format!("write `{}` again", old.inline()),
+        None => "remove it again".to_owned(),
+    }
 }

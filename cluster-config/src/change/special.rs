@@ -30,10 +30,11 @@ struct Context<'c> {
     is: Placement,
 }
 
-fn refused(code: Code, why: impl Into<String>) -> Verdict {
+fn refused(code: Code, why: impl Into<String>, hint: impl Into<String>) -> Verdict {
     Verdict::Refused {
         code,
         why: why.into(),
+        hint: hint.into(),
     }
 }
 
@@ -45,6 +46,8 @@ fn change(path: &str, from: Option<String>, to: Option<String>, verdict: Verdict
         verdict,
         nodes: Vec::new(),
         api: false,
+        in_new: None,
+        in_old: None,
     }
 }
 
@@ -58,45 +61,54 @@ impl Context<'_> {
                 .collect()
         };
         let (was, is) = (pools(&self.was), pools(&self.is));
-        let gone: Vec<Ipv4Addr> = was
+        let used = self.used_addresses();
+        let leaving = was
             .iter()
             .filter(|(address, pool)| {
                 **pool == Pool::ControlPlane && is.get(address) != Some(&Pool::ControlPlane)
             })
-            .map(|(address, _)| *address)
-            .collect();
+            .count();
         let addresses: BTreeSet<Ipv4Addr> = was.keys().chain(is.keys()).copied().collect();
         let mut changes = Vec::new();
         for address in addresses {
             let (from, to) = (was.get(&address), is.get(&address));
-            if from == to {
+            let Some(pool) = to.or(from).filter(|_| from != to) else {
                 continue;
-            }
-            let verdict = match (from, to) {
-                (Some(from), Some(to)) => refused(
-                    Code::V16,
-                    format!(
-                        "a machine cannot move from {} to {} in one step: remove it, update, then add it",
-                        name(from),
-                        name(to)
-                    ),
-                ),
-                (Some(Pool::ControlPlane), None) if gone.len() > 1 => refused(
-                    Code::E09,
-                    "control-plane nodes leave one at a time, so that etcd keeps its majority: remove one, update, then the next",
-                ),
-                _ => Verdict::Allowed,
             };
-            let pool = to.or(from);
-            let path = match pool {
-                Some(Pool::ControlPlane) => {
-                    format!("spec.controlPlane.nodePoolSpec.nodes[{address}]")
+            let (mut in_new, mut in_old) = (None, None);
+            let verdict = match (from, to) {
+                (Some(from), Some(to)) => {
+                    in_old = Some(path(from, address));
+                    refused(
+                        Code::V16,
+                        format!(
+                            "a machine cannot move from {} to {} in one step",
+                            name(from),
+                            name(to)
+                        ),
+                        "remove it, update, then add it to the other pool",
+                    )
                 }
-                Some(Pool::LoadBalancer) => {
-                    format!("spec.loadBalancer.nodePoolSpec.nodes[{address}]")
-                }
-                Some(Pool::Worker(worker)) => format!("nodePool[{worker}].spec.nodes[{address}]"),
-                None => continue,
+                (Some(Pool::ControlPlane), None) if leaving > 1 => refused(
+                    Code::E09,
+                    "control-plane nodes leave one at a time, so that etcd keeps its majority",
+                    "remove one, update, then remove the next",
+                ),
+                (None, Some(_)) => match self.still_used(address, &used) {
+                    Some((key, taken, other)) => {
+                        in_new = Some(format!("{}{key}", path(pool, address)));
+                        in_old = Some(other.to_owned());
+                        refused(
+                            Code::V16,
+                            format!(
+                                "`{taken}` still belongs to a node that leaves in the same update"
+                            ),
+                            "update without the new node first, then add it",
+                        )
+                    }
+                    None => Verdict::Allowed,
+                },
+                _ => Verdict::Allowed,
             };
             let mut touched: BTreeSet<Ipv4Addr> = BTreeSet::from([address]);
             if self.concerns_load_balancers(address) {
@@ -113,10 +125,42 @@ impl Context<'_> {
                     Vec::new()
                 },
                 api: true,
-                ..change(&path, from.map(name), to.map(name), verdict)
+                in_new,
+                in_old,
+                ..change(&path(pool, address), from.map(name), to.map(name), verdict)
             });
         }
         changes
+    }
+
+    /// The old file's addresses, each with its node's SSH address and the path where it stands.
+    fn used_addresses(&self) -> BTreeMap<Ipv4Addr, (Ipv4Addr, String)> {
+        let mut used = BTreeMap::new();
+        for role in self.was.roles() {
+            let (own, node) = (role.node.address(), path(&role.pool, role.node.address()));
+            if let Some(second) = role.node.k8s_ip() {
+                used.insert(second, (own, format!("{node}.k8sIP")));
+            }
+            used.insert(own, (own, node));
+        }
+        used
+    }
+
+    /// An address of a new node that another node of the old file has: the key below the node, the address, and
+    /// where the old file has it.
+    fn still_used<'u>(
+        &self,
+        new: Ipv4Addr,
+        used: &'u BTreeMap<Ipv4Addr, (Ipv4Addr, String)>,
+    ) -> Option<(&'static str, Ipv4Addr, &'u str)> {
+        let node = &self.is.role(new)?.node;
+        let second = node.k8s_ip().map(|second| (".k8sIP", second));
+        std::iter::once((".address", new))
+            .chain(second)
+            .find_map(|(key, address)| {
+                let (owner, path) = used.get(&address)?;
+                (*owner != new).then_some((key, address, path.as_str()))
+            })
     }
 
     /// Whether other nodes' load balancers must learn of a node: as back end, as VRRP peer, or as allowed client.
@@ -146,10 +190,17 @@ impl Context<'_> {
                 (None, Some(Mode::Bundled), Some(_)) => refused(
                     Code::V23,
                     "the control-plane load balancer cannot move from the load balancer pool to the control-plane nodes",
+                    "remove `controlPlane.loadBalancer.mode` again",
                 ),
-                _ => refused(
+                (Some(mode), _, _) => refused(
                     Code::V22,
                     "`controlPlane.loadBalancer.mode` can be set to `bundled` once, and stays",
+                    format!("write `{mode}` again"),
+                ),
+                (None, ..) => refused(
+                    Code::V22,
+                    "`controlPlane.loadBalancer.mode` can be set to `bundled` only",
+                    "remove it again",
                 ),
             };
             changes.push(change(
@@ -173,7 +224,8 @@ impl Context<'_> {
                 } else {
                     refused(
                         Code::V23,
-                        "a load balancer pool cannot be added while it would take the control-plane VIP: set `controlPlane.loadBalancer.mode: bundled` in the same update",
+                        "a load balancer pool cannot be added while it would take the control-plane VIP",
+                        "set `controlPlane.loadBalancer.mode: bundled` in the same update",
                     )
                 };
                 let carriers = self.is.data_plane_load_balancers().chain(self.was.data_plane_load_balancers());
@@ -188,7 +240,11 @@ impl Context<'_> {
                 path,
                 count(self.old),
                 None,
-                refused(Code::V23, "the load balancer pool cannot be removed: nobody would carry its addresses meanwhile"),
+                refused(
+                    Code::V23,
+                    "the load balancer pool cannot be removed: nobody would carry its addresses meanwhile",
+                    "put `nodePoolSpec` back; its nodes may change",
+                ),
             )),
             _ => {}
         }
@@ -215,7 +271,8 @@ impl Context<'_> {
         } else {
             refused(
                 Code::V19,
-                "Service ranges can only grow: every old range must lie inside a new one, because Services have addresses in it",
+                "Service ranges can only grow, because Services have addresses in them",
+                "write ranges that hold every address of the old ones",
             )
         };
         let nodes = if kept {
@@ -263,7 +320,8 @@ impl Context<'_> {
                     Some(set(pool).to_string()),
                     refused(
                         Code::V21,
-                        "a pool keeps its addresses, because Services have some of them: add another pool with the new ranges",
+                        "a pool keeps its addresses, because Services have some of them",
+                        "write the old ranges again, and add another pool with the new ones",
                     ),
                 )),
                 Some(_) => {}
@@ -276,21 +334,31 @@ impl Context<'_> {
             let renamed = new
                 .iter()
                 .find(|other| find(old, other.name()).is_none() && set(other) == set(pool));
-            let why = match renamed {
-                Some(other) => format!(
-                    "a pool keeps its name: call `{}` `{}` again",
-                    other.name(),
-                    pool.name()
+            let path = |name: &str| format!("spec.loadBalancer.addressPools[{name}]");
+            let verdict = match renamed {
+                Some(other) => refused(
+                    Code::V21,
+                    "a pool keeps its name",
+                    format!("call `{}` `{}` again", other.name(), pool.name()),
                 ),
-                None => "a pool cannot be removed, because Services have addresses of it: set `manualAssign: true` to stop its use"
-                    .to_owned(),
+                None => refused(
+                    Code::V21,
+                    format!(
+                        "the pool `{}` cannot be removed, because Services have addresses of it",
+                        pool.name()
+                    ),
+                    "put it back; `manualAssign: true` stops its use",
+                ),
             };
-            changes.push(change(
-                &format!("spec.loadBalancer.addressPools[{}]", pool.name()),
-                Some(set(pool).to_string()),
-                None,
-                refused(Code::V21, why),
-            ));
+            changes.push(Change {
+                in_new: renamed.map(|other| path(other.name())),
+                ..change(
+                    &path(pool.name()),
+                    Some(set(pool).to_string()),
+                    None,
+                    verdict,
+                )
+            });
         }
         changes
     }
@@ -301,5 +369,13 @@ fn name(pool: &Pool) -> String {
         Pool::ControlPlane => "the control plane".to_owned(),
         Pool::LoadBalancer => "the load balancer pool".to_owned(),
         Pool::Worker(name) => format!("the pool `{name}`"),
+    }
+}
+
+fn path(pool: &Pool, node: Ipv4Addr) -> String {
+    match pool {
+        Pool::ControlPlane => format!("spec.controlPlane.nodePoolSpec.nodes[{node}]"),
+        Pool::LoadBalancer => format!("spec.loadBalancer.nodePoolSpec.nodes[{node}]"),
+        Pool::Worker(worker) => format!("nodePool[{worker}].spec.nodes[{node}]"),
     }
 }

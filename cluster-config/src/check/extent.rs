@@ -63,6 +63,6 @@ pub(super) fn data_span(node: &Node) -> Option<Span> {
 }
 
 /// Bits that two addresses have in common from the left.
-pub(super) fn common_prefix(a: Ipv4Addr, b: Ipv4Addr) -> u32 {
+fn common_prefix(a: Ipv4Addr, b: Ipv4Addr) -> u32 {
     (a.to_bits() ^ b.to_bits()).leading_zeros()
 }

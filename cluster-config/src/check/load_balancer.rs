@@ -1,8 +1,9 @@
 //! Mode, type and who carries what: V09, V20, V25, V26, E01, E04.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
-use super::extent::common_prefix;
+use super::extent::data_span;
 use crate::code::Code;
 use crate::model::{Announcement, Cluster, Mode};
 use crate::report::Report;
@@ -114,25 +115,39 @@ fn bgp(cluster: &Cluster, report: &mut Report<'_>) {
         found.hint("write `advancedNetworking: true` under `clusterNetwork`");
     }
     peers(cluster, kind, report);
-    let near = |vip: std::net::Ipv4Addr| {
-        cluster
-            .control_plane
-            .nodes
-            .iter()
-            .find(|node| common_prefix(node.data_address(), vip) >= 24)
-    };
-    let vip = &load_balancer.vips.control_plane;
-    if let (Some(span), Some(node)) = (vip.span(), near(**vip))
-        && let Some(node_span) = node.address.span()
-    {
-        report
-            .warning(Code::V26, span, "the VIP seems to lie in the nodes' subnet")
-            .also(node_span, "a node with the same first 24 bits")
-            .hint("with `type: bgp` the routers lead to the VIP: choose an address outside of every subnet of nodes");
-    }
+    in_a_subnet(cluster, report);
     report
         .error(Code::E01, kind, "`type: bgp` is not supported yet")
         .hint("use `type: layer2`, or `mode: manual` with a load balancer of your own");
+}
+
+/// Without netmasks, the first 24 bits stand for the subnet.
+fn in_a_subnet(cluster: &Cluster, report: &mut Report<'_>) {
+    let network = |address: Ipv4Addr| address.to_bits() >> 8;
+    let mut nodes: BTreeMap<u32, Span> = BTreeMap::new();
+    for node in cluster.nodes() {
+        if let Some(span) = data_span(node) {
+            nodes.entry(network(node.data_address())).or_insert(span);
+        }
+    }
+    let vips = &cluster.load_balancer.vips;
+    for (key, vip) in [
+        ("controlPlaneVIP", Some(&vips.control_plane)),
+        ("ingressVIP", vips.ingress.as_ref()),
+    ] {
+        if let Some(vip) = vip
+            && let (Some(span), Some(node)) = (vip.span(), nodes.get(&network(**vip)))
+        {
+            report
+                .warning(
+                    Code::V26,
+                    span,
+                    format!("`{key}` seems to lie in a subnet of nodes"),
+                )
+                .also(*node, "a node with the same first 24 bits")
+                .hint("with `type: bgp` the routers lead to the VIP: choose an address outside of every subnet of nodes");
+        }
+    }
 }
 
 fn peers(cluster: &Cluster, kind: Span, report: &mut Report<'_>) {

@@ -60,10 +60,7 @@ fn complaint(message: impl Into<String>, hint: impl Into<String>) -> Complaint {
 impl Format {
     /// Whether an unquoted number or truth value can be nothing but a mistake.
     pub(crate) const fn is_literal_text(self) -> bool {
-        !matches!(
-            self,
-            Self::Ipv4 | Self::Ipv6 | Self::Cidr | Self::Range | Self::Version
-        )
+        !matches!(self, Self::Ipv4 | Self::Ipv6 | Self::Cidr | Self::Range)
     }
 
     /// What is expected, in words.

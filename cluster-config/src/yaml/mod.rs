@@ -10,7 +10,8 @@ mod scalar;
 mod syntax;
 
 pub(crate) use invisible::is_invisible;
-pub(crate) use read::read;
+pub use read::MAX_BYTES;
+pub(crate) use read::{read, too_large};
 pub(crate) use scalar::{Plain, plain};
 
 /// A byte range of the source.

@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::report::Report;
 
 /// Largest file read, in bytes. A cluster of ten thousand nodes needs less.
-const MAX_BYTES: usize = 4 << 20;
+pub const MAX_BYTES: usize = 4 << 20;
 pub(super) const MAX_DEPTH: usize = 48;
 const MAX_NODES: usize = 400_000;
 
@@ -19,13 +19,7 @@ const MAX_NODES: usize = 400_000;
 /// The second value is false when the text broke off at a syntax error: what follows is unknown.
 pub(crate) fn read(text: &str, report: &mut Report<'_>) -> (Vec<Node>, bool) {
     if text.len() > MAX_BYTES {
-        report
-            .error(
-                Code::Y07,
-                Span::new(0, 0),
-                format!("the file has {} bytes, more than {MAX_BYTES}", text.len()),
-            )
-            .hint("a cluster file is far smaller: is this the right file?");
+        too_large(report);
         return (Vec::new(), false);
     }
     let mut options = granit_parser::options! {
@@ -63,6 +57,17 @@ pub(crate) fn read(text: &str, report: &mut Report<'_>) -> (Vec<Node>, bool) {
         }
     }
     (builder.documents, true)
+}
+
+/// The complaint about a file above [`MAX_BYTES`].
+pub(crate) fn too_large(report: &mut Report<'_>) {
+    report
+        .error(
+            Code::Y07,
+            Span::new(0, 0),
+            format!("the file is larger than {} MiB", MAX_BYTES >> 20),
+        )
+        .hint("a cluster file is far smaller: is this the right file?");
 }
 
 /// Collections that are still open, innermost last.

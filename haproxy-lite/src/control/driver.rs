@@ -12,11 +12,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Ca, Examination};
-use super::hand_over::{Item, Parcel, Predecessor};
+use super::hand_over::Predecessor;
 use super::listeners::Listeners;
 use super::operator::{Guard, Order, listen};
 use super::servers::Servers;
 use crate::config::{Plan, Probe};
+use crate::core::descriptors::sessions_within;
 use crate::core::fleet::{Action, Fleet, Terms};
 use crate::core::health::{CheckId, Failure};
 use crate::core::termination::Termination;
@@ -47,6 +48,8 @@ pub(crate) struct AdminPort {
 /// The control thread's state.
 pub(crate) struct Control {
     pub(super) plan: Plan,
+    /// How many the process may have open.
+    pub(super) descriptors: u64,
     pub(super) engine: Engine,
     pub(super) servers: Servers,
     pub(super) listeners: Listeners,
@@ -215,61 +218,6 @@ impl Control {
         self.fleet.handle_suspicion(&suspects);
     }
 
-    fn handle_order(&mut self, order: Order) {
-        match order {
-            Order::Wish {
-                server,
-                wish,
-                reply,
-            } => {
-                let known = self.servers.named(&server).map(|live| live.identity);
-                if let Some(identity) = known {
-                    tracing::info!(server, ?wish, "an operator has decided");
-                    let actions = self.fleet.handle_wish(clock(), identity, wish);
-                    self.act_on(actions);
-                    self.publish(clock());
-                }
-                // Who asked may have gone.
-                let _ = reply.send(known.is_some());
-            }
-            Order::Kill { server, reply } => {
-                let live = server.as_ref().map(|name| self.servers.named(name));
-                let found = !matches!(live, Some(None));
-                if found {
-                    tracing::info!(server, "an operator ends sessions");
-                    self.engine
-                        .close_sessions(live.flatten(), Termination::Killed);
-                }
-                let _ = reply.send(found);
-            }
-            Order::Sockets { reply } => {
-                let _ = reply.send(self.parcels());
-            }
-            Order::TookOver => {
-                tracing::info!(sessions = self.engine.sessions(), "a successor took over");
-                self.engine.leave_listeners();
-                self.relieved = true;
-                self.admin.end.cancel();
-                if let Some(socket) = self.socket.take() {
-                    socket.leave_file();
-                }
-            }
-        }
-    }
-
-    fn parcels(&self) -> Vec<Parcel> {
-        let mut parcels = self.listeners.parcels();
-        if let Some(Ok(listener)) = self.admin.listener.as_ref().map(|l| l.try_clone()) {
-            parcels.push((
-                Item::Admin {
-                    address: self.plan.admin,
-                },
-                vec![listener.into()],
-            ));
-        }
-        parcels
-    }
-
     fn reload(&mut self, text: &str) {
         match Plan::from_text(text, &self.config.file) {
             Ok(plan) => {
@@ -292,7 +240,19 @@ impl Control {
         }
     }
 
-    pub(super) fn apply(&mut self, plan: Plan, now: Instant) {
+    pub(super) fn apply(&mut self, mut plan: Plan, now: Instant) {
+        let wanted = plan.settings.max_sessions;
+        let sessions = sessions_within(self.descriptors, wanted);
+        if sessions < wanted {
+            let descriptors = self.descriptors;
+            tracing::warn!(
+                descriptors,
+                wanted,
+                sessions,
+                "the limit of open files allows fewer sessions"
+            );
+            plan.settings.max_sessions = sessions;
+        }
         self.ca = match &plan.check.probe {
             Probe::Https { ca_file, .. } => {
                 let kept = self.ca.take().filter(|ca| ca.path() == ca_file.as_path());
@@ -354,7 +314,7 @@ impl Control {
         self.engine.ask_for_signs_of_life();
     }
 
-    fn publish(&self, now: Instant) {
+    pub(super) fn publish(&self, now: Instant) {
         let wall = wall_clock();
         let servers = self.fleet.members().iter().filter_map(|member| {
             Some(ServerRow {

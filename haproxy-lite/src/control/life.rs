@@ -19,7 +19,7 @@ use crate::engine::table::{Ended, Shared, Table, Totals};
 use crate::status::{Board, ConfigRow, Rows};
 
 impl Control {
-    /// Starts the data path for `plan`, which was read from `file`. With a predecessor it listens when some server is up,
+    /// Starts the data path for `plan`, which was read from `file`, in a process that may open so many `descriptors`. With a predecessor it listens when some server is up,
     /// otherwise at once.
     ///
     /// # Errors
@@ -27,6 +27,7 @@ impl Control {
     pub(crate) fn start(
         plan: Plan,
         file: &str,
+        descriptors: u64,
         latches: Latches,
         admin: AdminPort,
         predecessor: Option<Predecessor>,
@@ -59,6 +60,7 @@ impl Control {
         let mut control = Self {
             fleet: Fleet::new(plan.conduct.clone(), seed),
             plan,
+            descriptors,
             engine,
             servers: Servers::default(),
             listeners: Listeners::default(),

@@ -6,6 +6,7 @@ mod hand_over;
 mod life;
 mod listeners;
 mod operator;
+mod orders;
 mod servers;
 
 pub(crate) use driver::{AdminPort, Control, Latches};

@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod client_hello;
+pub(crate) mod descriptors;
 pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod hedge;

@@ -95,9 +95,12 @@ impl Flow {
         self.finished
     }
 
-    /// Sends FIN to the sink; the flow is over.
-    pub(crate) fn pass_end_on(&mut self, sink: BorrowedFd<'_>) {
+    /// Sends FIN to the sink; the flow is over. With the other flow over too, closing the sink sends it.
+    pub(crate) fn pass_end_on(&mut self, sink: BorrowedFd<'_>, other_is_over: bool) {
         self.finished = true;
+        if other_is_over {
+            return;
+        }
         // A sink that is gone already needs no FIN; the other direction says why it went.
         let _ = socket2::SockRef::from(&sink).shutdown(std::net::Shutdown::Write);
     }
@@ -116,12 +119,13 @@ impl Flow {
         self.finished = true;
     }
 
-    /// Moves one buffer's worth.
+    /// Moves one buffer's worth. `before_send` learns how much was moved before bytes that were just read are sent.
     pub(crate) fn turn(
         &mut self,
         source: BorrowedFd<'_>,
         sink: BorrowedFd<'_>,
         gear: &mut Gear,
+        before_send: impl FnOnce(u64),
     ) -> Turn {
         if self.finished {
             return Turn::Waiting;
@@ -142,7 +146,7 @@ impl Flow {
         };
         match spliced {
             Some(pipe) => self.turn_by_pipe(pipe, source, sink, gear),
-            None => self.turn_by_copy(source, sink, gear),
+            None => self.turn_by_copy(source, sink, gear, before_send),
         }
     }
 
@@ -151,6 +155,7 @@ impl Flow {
         source: BorrowedFd<'_>,
         sink: BorrowedFd<'_>,
         gear: &mut Gear,
+        before_send: impl FnOnce(u64),
     ) -> Turn {
         let read = match sys::receive(source, &mut gear.scratch) {
             Ok(0) => return self.end(),
@@ -163,6 +168,7 @@ impl Flow {
         } else {
             0
         };
+        before_send(self.moved);
         let sent = match sys::send(sink, &gear.scratch[..read]) {
             Ok(sent) => sent,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,

@@ -11,6 +11,7 @@ mod listen;
 mod opening;
 mod pipes;
 mod relay;
+mod repeating;
 mod session;
 mod slab;
 mod sys;
@@ -29,7 +30,8 @@ use std::time::Instant;
 
 pub(crate) use listen::{bind, is_on_link};
 pub(crate) use sys::{
-    MOST_DESCRIPTORS, raise_descriptor_limit, receive_with_descriptors, send_with_descriptors,
+    MOST_DESCRIPTORS, claim_low_ports, raise_descriptor_limit, receive_with_descriptors,
+    send_with_descriptors,
 };
 use table::{Server, Shared, Table};
 pub(crate) use timers::Millis;

@@ -22,14 +22,14 @@ use super::accept::is_exhaustion;
 use super::flow::Flow;
 use super::header::introduce;
 use super::lock;
+use super::repeating::{Asked, ask};
 use super::session::{Attempt, Endpoint, Opening, Session, Token};
 use super::slab::Key;
-use super::sys::{self, Interest, Readiness};
+use super::sys::{Interest, Readiness};
 use super::table::{Frontend, Seat, Server};
 use super::timers::Millis;
 use super::waiting::Unavailable;
 use super::worker::Worker;
-use crate::core::client_hello::{FirstBytes, classify};
 use crate::core::termination::Termination;
 
 impl Worker {
@@ -309,97 +309,6 @@ impl Worker {
         }
     }
 
-    /// Remembers the first bytes of a client for as long as they may be repeated.
-    pub(super) fn remember_hello(&mut self, key: Key, sent: usize) {
-        let deadline = self.now + millis(self.table.settings.connect);
-        let spare = match self.sessions.get_mut(key) {
-            Some(session) if session.opening.is_none() => Some(self.spare_opening()),
-            _ => None,
-        };
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        if let Some(mut spare) = spare {
-            spare
-                .tried
-                .extend(session.seat.iter().map(|seat| seat.server().identity));
-            session.opening = Some(spare);
-        }
-        let Some(opening) = &mut session.opening else {
-            return;
-        };
-        opening.hello.extend_from_slice(&self.gear.scratch[..sent]);
-        match classify(&opening.hello) {
-            FirstBytes::Partial => {}
-            FirstBytes::LoneClientHello => {
-                opening.hello_whole = true;
-                opening.deadline = deadline;
-                self.set_opening_timer(key);
-            }
-            FirstBytes::Other => self.stop_repeating(key),
-        }
-    }
-
-    /// The chosen server broke before it answered. If nothing of the client's is lost with it, another one is asked
-    /// instead: true.
-    pub(super) fn ask_another(&mut self, key: Key) -> bool {
-        let connect = millis(self.table.settings.connect);
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(key) else {
-            return false;
-        };
-        if !session.marks.repeatable || session.down.moved() > 0 {
-            return false;
-        }
-        let untouched = session.up.moved() == 0 && now < session.began + connect;
-        let whole_hello = session
-            .opening
-            .as_ref()
-            .is_some_and(|opening| opening.hello_whole);
-        if !untouched && !whole_hello {
-            return false;
-        }
-        session.server = None;
-        session.down = Flow::default();
-        if let Some(seat) = session.seat.take() {
-            let spare = session.opening.is_none();
-            if spare {
-                let mut opening = self.spare_opening();
-                opening.deadline = now + connect;
-                opening.tried.push(seat.server().identity);
-                if let Some(session) = self.sessions.get_mut(key) {
-                    session.opening = Some(opening);
-                }
-            }
-            self.refused(seat.server());
-        }
-        let others_asked = self
-            .sessions
-            .get_mut(key)
-            .and_then(|session| session.opening.as_ref())
-            .is_some_and(|opening| !opening.attempts.is_empty());
-        if self.try_another(key).is_ok() || others_asked {
-            self.set_opening_timer(key);
-        } else {
-            self.end(key, Termination::ServerAborted);
-        }
-        true
-    }
-
-    /// Whatever happens from here on happens with the server that the session has.
-    pub(super) fn stop_repeating(&mut self, key: Key) {
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        session.marks.repeatable = false;
-        if let Some(opening) = session.opening.take() {
-            for attempt in &opening.attempts {
-                reset(attempt.fd.as_fd());
-            }
-            self.keep_spare(opening);
-        }
-    }
-
     /// Registers the client's socket, once; false if that ended the session.
     pub(super) fn watch_client(&mut self, key: Key) -> bool {
         let Some(session) = self.sessions.get_mut(key) else {
@@ -430,7 +339,7 @@ impl Worker {
         self.timers.set(at, key);
     }
 
-    fn refused(&self, server: &Arc<Server>) {
+    pub(super) fn refused(&self, server: &Arc<Server>) {
         server.counters.refused.fetch_add(1, Relaxed);
         self.suspect(server);
     }
@@ -441,13 +350,13 @@ impl Worker {
         }
     }
 
-    fn spare_opening(&mut self) -> Box<Opening> {
+    pub(super) fn spare_opening(&mut self) -> Box<Opening> {
         self.spare_openings
             .pop()
             .unwrap_or_else(|| Box::new(Opening::new()))
     }
 
-    fn keep_spare(&mut self, mut opening: Box<Opening>) {
+    pub(super) fn keep_spare(&mut self, mut opening: Box<Opening>) {
         if self.spare_openings.len() < SPARE_OPENINGS {
             opening.clear();
             self.spare_openings.push(opening);
@@ -467,31 +376,6 @@ pub(super) fn dial(address: SocketAddr) -> io::Result<OwnedFd> {
     match socket.connect(&address.into()) {
         Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
         _ => Ok(socket.into()),
-    }
-}
-
-enum Asked {
-    Waiting,
-    Answered,
-    Broken,
-}
-
-/// Repeats the hello to a server that has just connected, or looks whether it has answered.
-fn ask(attempt: &mut Attempt, hello: &[u8], readiness: Readiness) -> Asked {
-    if !attempt.asked && readiness.writable() {
-        attempt.asked = true;
-        if sys::send(attempt.fd.as_fd(), hello).ok() != Some(hello.len()) {
-            return Asked::Broken;
-        }
-    }
-    if !readiness.readable() {
-        return Asked::Waiting;
-    }
-    match sys::peek(attempt.fd.as_fd(), &mut [0]) {
-        Ok(0) => Asked::Broken,
-        Ok(_) => Asked::Answered,
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Asked::Waiting,
-        Err(_) => Asked::Broken,
     }
 }
 

@@ -103,14 +103,16 @@ impl Worker {
         let Some(server) = &session.server else {
             return false;
         };
-        if !session.marks.server_prompt && session.up.moved() > 0 {
-            session.marks.server_prompt = true;
-            let _ = SockRef::from(server).set_tcp_nodelay(true);
-        }
         let before = session.up.moved();
-        let turn = session
-            .up
-            .turn(session.client.as_fd(), server.as_fd(), &mut self.gear);
+        let prompt = &mut session.marks.server_prompt;
+        let hurry = |moved| {
+            if moved > 0 && !*prompt {
+                *prompt = true;
+                let _ = SockRef::from(server).set_tcp_nodelay(true);
+            }
+        };
+        let (client, gear) = (session.client.as_fd(), &mut self.gear);
+        let turn = session.up.turn(client, server.as_fd(), gear, hurry);
         let moved = session.up.moved() - before;
         // The first bytes find nothing under way and leave at once by themselves, unless they are several segments.
         if moved > SEGMENT && !session.marks.server_prompt {
@@ -126,7 +128,8 @@ impl Worker {
                 return !self.ask_another(key) && self.deliver_last_words(key);
             }
             Turn::Ended => {
-                session.up.pass_end_on(server.as_fd());
+                let other_is_over = session.down.is_finished();
+                session.up.pass_end_on(server.as_fd(), other_is_over);
                 self.stop_repeating(key);
             }
             Turn::Blocked => self.stop_repeating(key),
@@ -158,9 +161,8 @@ impl Worker {
         let Some(server) = &session.server else {
             return false;
         };
-        let turn = session
-            .down
-            .turn(server.as_fd(), session.client.as_fd(), &mut self.gear);
+        let (client, gear) = (session.client.as_fd(), &mut self.gear);
+        let turn = session.down.turn(server.as_fd(), client, gear, |_| {});
         match turn {
             Turn::SourceBroken => {
                 if !self.ask_another(key) {
@@ -184,7 +186,10 @@ impl Worker {
                     self.end(key, Termination::ServerAborted);
                     return false;
                 }
-                session.down.pass_end_on(session.client.as_fd());
+                let other_is_over = session.up.is_finished();
+                session
+                    .down
+                    .pass_end_on(session.client.as_fd(), other_is_over);
                 self.stop_repeating(key);
                 return true;
             }

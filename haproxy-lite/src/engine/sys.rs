@@ -346,6 +346,52 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
     limit.rlim_cur
 }
 
+/// Uses the right to bind ports below 1024 where this thread may have it and does not: the program's file grants it to users
+/// who are not root for the asking only. Threads that are started afterwards have it too.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn claim_low_ports() -> io::Result<()> {
+    /// `CAP_NET_BIND_SERVICE`.
+    const RIGHT: u32 = 1 << 10;
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
+    let mut sets = [CapabilitySets::default(); 2];
+    let call = |number, header: *mut CapabilityHeader, sets: *mut CapabilitySets| {
+        // SAFETY: both pointers are to live values of the layout and number that this version asks for.
+        match unsafe { libc::syscall(number, header, sets) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    call(libc::SYS_capget, &raw mut header, sets.as_mut_ptr())?;
+    if sets[0].permitted & !sets[0].effective & RIGHT == 0 {
+        return Ok(());
+    }
+    sets[0].effective |= RIGHT;
+    call(libc::SYS_capset, &raw mut header, sets.as_mut_ptr())
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// Half of the capabilities: 32 bits of each set.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilitySets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`: two halves.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
 /// # Safety
 /// `fd` is the fresh result of a call that creates descriptors: nobody else owns it.
 unsafe fn owned(fd: i32) -> io::Result<OwnedFd> {

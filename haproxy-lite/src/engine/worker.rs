@@ -164,18 +164,24 @@ impl Worker {
         let mut events = Events::with_room_for(256);
         while !self.quit {
             let timeout = self.wait_millis();
-            if let Err(error) = self.epoll.wait(&mut events, timeout) {
+            if let Err(error) = self.work(&mut events, timeout) {
                 tracing::error!(%error, "waiting for events failed; the thread ends");
                 return;
             }
-            self.read_clock();
-            for index in 0..events.len() {
-                let (bits, readiness) = events.get(index);
-                self.dispatch(Token::from_bits(bits), readiness);
-            }
-            self.give_turns();
-            self.expire();
         }
+    }
+
+    /// Waits for events, up to `timeout_millis`, and does what they and the clock ask for.
+    fn work(&mut self, events: &mut Events, timeout_millis: i32) -> io::Result<()> {
+        self.epoll.wait(events, timeout_millis)?;
+        self.read_clock();
+        for index in 0..events.len() {
+            let (bits, readiness) = events.get(index);
+            self.dispatch(Token::from_bits(bits), readiness);
+        }
+        self.give_turns();
+        self.expire();
+        Ok(())
     }
 
     fn mailbox(&self) -> &Mailbox {
@@ -297,3 +303,6 @@ impl Worker {
 }
 
 const SWEEP: Millis = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,7 @@ fn fail(mode: Mode) -> Outcome {
     let mut session = session_on(&proxy, &servers[0]);
     let failed_at = clock();
     servers[0].set(mode);
-    let ended = session_end(&mut session, failed_at, mode);
+    let ended = session_end(&mut session, failed_at);
     let session_ended = ended.elapsed_since(failed_at);
     std::thread::sleep(Duration::from_millis(1500));
     stop.store(true, SeqCst);
@@ -176,7 +176,8 @@ fn pace(
     }
 }
 
-fn handshake(
+/// A TLS handshake that must be over within the limit.
+pub(crate) fn handshake(
     front: SocketAddr,
     tls: Arc<rustls::ClientConfig>,
     limit: Duration,
@@ -215,16 +216,12 @@ impl Ended {
     }
 }
 
-fn session_end(session: &mut TcpStream, failed_at: std::time::Instant, mode: Mode) -> Ended {
-    if mode == Mode::Refuse {
-        // A process that is killed takes its connections along; that is the kernel's doing, not the proxy's.
-        return Ended(failed_at);
-    }
+fn session_end(session: &mut TcpStream, failed_at: std::time::Instant) -> Ended {
     let end = session.read(&mut [0]);
     assert!(
         matches!(end, Ok(0)) || end.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
     );
-    Ended(clock())
+    Ended(clock().max(failed_at))
 }
 
 fn strict() -> bool {

@@ -3,14 +3,19 @@
 #![expect(clippy::print_stderr, reason = "long tests say what they saw")]
 
 mod balance;
+mod descriptors;
 mod failures;
 mod half_close;
 mod health;
 mod hedging;
 mod integrity;
 mod kit;
+mod long_lived;
 mod operator;
+mod own_server;
 mod reload;
+mod rights;
+mod siege;
 mod sources;
 mod stop;
 mod storm;
@@ -20,6 +25,14 @@ mod vanished;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+
+/// Not a test: crowds of clients and servers that the tests start.
+#[test]
+fn crowd_process() {
+    if let Ok(order) = std::env::var(kit::CROWD_VARIABLE) {
+        kit::be_a_crowd(&order);
+    }
+}
 
 /// Not a test: what the tests start. Without the variable it has nothing to do.
 #[test]

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::kit::{Config, Proxy, Server, ask, clock, connect, try_connect, who};
+use crate::kit::{Config, Proxy, Server, ask, clock, connect, who};
 
 #[test]
 fn h27_sigterm_lets_sessions_finish() {
@@ -88,45 +88,6 @@ fn h25_ipv4_in_front_of_ipv6_and_the_reverse() {
     drop(listener);
     let proxy = Proxy::start(config);
     assert_eq!(who(proxy.front()), "four");
-}
-
-#[test]
-fn h14_a_low_descriptor_limit_pauses_accepting_and_recovers() {
-    let server = Server::echo("a");
-    let config = Config::new([("a", server.address())]).max_connections(40_000);
-    let proxy = Proxy::launch(config, |command| {
-        use std::os::unix::process::CommandExt as _;
-        // Nothing but a system call happens between fork and exec.
-        let exe = command.get_program().to_owned();
-        let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let mut limited = std::process::Command::new("sh");
-        limited
-            .arg("-c")
-            .arg("ulimit -n 100; exec \"$0\" \"$@\"")
-            .arg(exe)
-            .args(args);
-        for (name, value) in command.get_envs() {
-            if let Some(value) = value {
-                limited.env(name, value);
-            }
-        }
-        limited.process_group(0);
-        std::mem::swap(command, &mut limited);
-    });
-    proxy.wait_for_state("a", "up");
-    // Without a descriptor for its server a client is reset, maybe while it still connects.
-    let mut clients: Vec<TcpStream> = (0..60)
-        .filter_map(|_| try_connect(proxy.front()).ok())
-        .collect();
-    proxy.wait_until("accepting pauses", |status| {
-        status["totals"]["acceptPausedResources"].as_u64() > Some(0)
-            || status["totals"]["ended"]["out_of_resources"].as_u64() > Some(0)
-    });
-    clients.truncate(5);
-    proxy.wait_until("sessions are over", |s| {
-        s["totals"]["sessions"].as_u64() <= Some(6)
-    });
-    assert_eq!(who(proxy.front()), "a");
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn h11_reloads_under_load_fail_nobody_and_leak_nothing() {
         config = next;
         proxy.reload(config.clone());
         if round % 4 == 3 {
+            // The server hangs up on those who are silent for long.
+            assert_eq!(ask(&mut watch_long, "still here"), "still here");
             let (now_open, now_resident) = (open_descriptors(&proxy), proxy.resident());
             let first = *descriptors.get_or_insert(now_open);
             assert!(

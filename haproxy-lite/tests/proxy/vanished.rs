@@ -1,8 +1,11 @@
 //! Peers that vanish without a word.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::kit::{Config, Proxy, Server, ask, connect, eventually};
+use crate::kit::{Config, Namespace, Proxy, Server, ask, clock, connect, eventually, full};
 
 #[test]
 fn h08_both_sides_of_a_session_are_probed_while_it_is_idle() {
@@ -20,6 +23,76 @@ fn h08_both_sides_of_a_session_are_probed_while_it_is_idle() {
         };
         probed(&|local, _| local == front) && probed(&|_, peer| peer == back)
     });
+}
+
+/// With cables that are really cut, and so as slow as the timeouts are: `LBNODE_TEST_FULL=1`.
+#[test]
+fn h08_cut_cables_end_sessions_in_75_s_and_in_30_s_with_bytes_under_way() {
+    if !full() {
+        eprintln!("skipped: 75 s of waiting need LBNODE_TEST_FULL=1");
+        return;
+    }
+    let namespaces = || Some((Namespace::new()?, Namespace::new()?, Namespace::new()?));
+    let Some((middle, client, server)) = namespaces() else {
+        eprintln!("skipped: network namespaces are not allowed here");
+        return;
+    };
+    middle.add_bridge("10.77.0.1");
+    middle.plug("c", &client, "10.77.0.2");
+    middle.plug("s", &server, "10.77.0.3");
+    middle.within(|| cut_cables(&client, &server));
+}
+
+/// Runs beside the proxy.
+fn cut_cables(client: &Namespace, server: &Namespace) {
+    let far = server.within(|| Server::echo_on("far", "10.77.0.3:6443"));
+    let near = Server::echo_on("near", "10.77.0.1:6443");
+    // What checks find out must not end sessions before what is tested here does.
+    let proxy = |server: &Server, front: &str| {
+        let mut config =
+            Config::new([("a", server.address())]).backend("closeSessionsOnDown: false");
+        config.frontends[0].1 = front.parse().unwrap();
+        Proxy::start(config)
+    };
+    let (to_far, to_near) = (
+        proxy(&far, "10.77.0.1:7001"),
+        proxy(&near, "10.77.0.1:7002"),
+    );
+    let mut idle = connect(to_far.front());
+    let mut busy = connect(to_far.front());
+    let mut remote = client.within(|| connect(to_near.front()));
+    assert_eq!(ask(&mut idle, "who"), "far");
+    assert_eq!(ask(&mut busy, "who"), "far");
+    assert_eq!(ask(&mut remote, "who"), "near");
+    // Keep-alive at the servers' sides begins after a second.
+    std::thread::sleep(Duration::from_secs(2));
+    client.cut();
+    server.cut();
+    let start = clock();
+    busy.write_all(b"under way").unwrap();
+    let busy_for = end_of(&mut busy, start);
+    let idle_for = end_of(&mut idle, start);
+    to_near.wait_until("the vanished client's session is over", |status| {
+        status["totals"]["sessions"] == 0
+    });
+    let client_for = start.elapsed();
+    eprintln!(
+        "bytes under way: {busy_for:?}, idle: {idle_for:?}, client vanished: {client_for:?} at most"
+    );
+    assert!(busy_for <= Duration::from_secs(31), "{busy_for:?}");
+    assert!(idle_for <= Duration::from_secs(75), "{idle_for:?}");
+    assert!(client_for <= Duration::from_secs(75), "{client_for:?}");
+    // Nobody answers there any more, not even to say that it may end.
+    std::mem::forget(far);
+}
+
+fn end_of(session: &mut TcpStream, start: Instant) -> Duration {
+    session
+        .set_read_timeout(Some(Duration::from_secs(90)))
+        .unwrap();
+    let error = session.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    start.elapsed()
 }
 
 /// Local address, peer and timers of every connection.

@@ -51,23 +51,21 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 pub(super) fn check(args: &cli::CheckConfig, ui: Ui) -> Result<(), Failure> {
     let loaded = cluster_file::load(&args.file)?;
+    let name = cluster_file::name(&args.file);
     match args.output {
         cli::Output::Table => {
             let text = cluster_config::render_text(&loaded.diagnostics, ui.color);
             if !text.is_empty() {
                 ui.say(text.trim_end());
             }
-            if !loaded.has_errors() {
-                ui.result(&format!("{}: ok\n", args.file.display()))?;
+            if loaded.has_errors() {
+                let summary = cluster_config::summary(&loaded.diagnostics);
+                ui.say(&format!("\n{name}: {summary}"));
+            } else {
+                ui.result(&format!("{name}: ok\n"))?;
             }
         }
-        form => {
-            let json = cluster_config::render_json(&loaded.diagnostics);
-            let value: serde_json::Value = serde_json::from_str(&json).map_err(|error| {
-                Failure::failed(format!("diagnostics have no JSON form: {error}"))
-            })?;
-            ui.listing(form, &value)?;
-        }
+        form => ui.listing(form, &loaded.diagnostics)?,
     }
     if loaded.has_errors() {
         Err(Failure::silent(Exit::Config))

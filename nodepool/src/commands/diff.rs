@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use cluster_config::{Change, Verdict};
+use cluster_config::{Change, Diagnostic, File};
 use serde::Serialize;
 
 use super::cluster_file;
@@ -17,41 +17,61 @@ struct Row<'a> {
     from: Option<&'a str>,
     to: Option<&'a str>,
     allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'a str>,
     nodes: &'a [Ipv4Addr],
     api: bool,
+    /// Why it is refused, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a Diagnostic>,
 }
 
-impl<'a> From<&'a Change> for Row<'a> {
-    fn from(change: &'a Change) -> Self {
-        let (code, why) = match &change.verdict {
-            Verdict::Allowed => (None, None),
-            Verdict::Refused { code, why } => (Some(code.to_string()), Some(why.as_str())),
-        };
-        Self {
-            path: &change.path,
-            from: change.from.as_deref(),
-            to: change.to.as_deref(),
-            allowed: !change.is_refused(),
-            code,
-            why,
-            nodes: &change.nodes,
-            api: change.api,
-        }
-    }
+/// The changes, each refused one with its finding.
+fn rows<'a>(changes: &'a [Change], refusals: &'a [Diagnostic]) -> Vec<Row<'a>> {
+    let mut refusals = refusals.iter();
+    let row = |change: &'a Change| Row {
+        path: &change.path,
+        from: change.from.as_deref(),
+        to: change.to.as_deref(),
+        allowed: !change.is_refused(),
+        nodes: &change.nodes,
+        api: change.api,
+        refusal: change.is_refused().then(|| refusals.next()).flatten(),
+    };
+    changes.iter().map(row).collect()
 }
 
 pub(super) fn run(args: &cli::Diff, ui: Ui) -> Result<(), Failure> {
-    let old = cluster_file::cluster(&args.against, ui)?;
-    let new = cluster_file::cluster(&args.file, ui)?;
+    if [&args.against, &args.file]
+        .iter()
+        .all(|path| path.as_os_str() == "-")
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            "stdin can be the old file or the new one, not both",
+        ));
+    }
+    let (old_name, new_name) = (
+        cluster_file::name(&args.against),
+        cluster_file::name(&args.file),
+    );
+    let (old, old_text) = cluster_file::cluster_and_text(&args.against, ui)?;
+    let (new, new_text) = cluster_file::cluster_and_text(&args.file, ui)?;
     let changes = cluster_config::changes(&old, &new);
-    let rows: Vec<Row<'_>> = changes.iter().map(Row::from).collect();
+    let file = |name, text| File { name, text };
+    let refusals = cluster_config::refusals(
+        &changes,
+        file(&old_name, &old_text),
+        file(&new_name, &new_text),
+    );
+    let rows = rows(&changes, &refusals);
     match args.output {
         cli::Output::Table if rows.is_empty() => ui.result("no changes\n")?,
-        cli::Output::Table => ui.result(&text(&rows))?,
+        cli::Output::Table => {
+            ui.result(&table(&rows))?;
+            if !refusals.is_empty() {
+                let text = cluster_config::render_text(&refusals, ui.color);
+                ui.say(&format!("\n{}", text.trim_end()));
+            }
+        }
         form => ui.listing(form, &rows)?,
     }
     if rows.iter().any(|row| !row.allowed) {
@@ -64,7 +84,7 @@ pub(super) fn run(args: &cli::Diff, ui: Ui) -> Result<(), Failure> {
     }
 }
 
-fn text(rows: &[Row<'_>]) -> String {
+fn table(rows: &[Row<'_>]) -> String {
     let mut table = Table::new(["FIELD", "FROM", "TO", "TOUCHES", "VERDICT"]);
     for row in rows {
         let nodes = row.nodes.iter().map(ToString::to_string);
@@ -89,16 +109,7 @@ fn text(rows: &[Row<'_>]) -> String {
             },
         ]);
     }
-    let mut text = table.to_string();
-    for row in rows.iter().filter(|row| !row.allowed) {
-        let code = row.code.as_deref().unwrap_or_default();
-        text.push_str(&format!(
-            "\nrefused[{code}]: {}: {}\n",
-            row.path,
-            row.why.unwrap_or_default()
-        ));
-    }
-    text
+    table.to_string()
 }
 
 /// Long values would push every other column off the screen; `-o json` has them whole.

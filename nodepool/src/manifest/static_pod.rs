@@ -12,8 +12,6 @@ pub struct StaticPod {
     role: &'static str,
     config: &'static str,
     capabilities: &'static [&'static str],
-    /// Who it runs as, if not root.
-    user: Option<u32>,
     admin: Admin,
 }
 
@@ -29,7 +27,6 @@ pub const VRRP: StaticPod = StaticPod {
     role: "vrrp",
     config: VRRP_CONFIG,
     capabilities: &["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"],
-    user: Some(NOBODY),
     admin: Admin {
         port: 11003,
         memory: "32Mi",
@@ -42,7 +39,6 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
-    user: None,
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -51,7 +47,7 @@ pub const PROXY: StaticPod = StaticPod {
 
 /// CA of the API servers; kubeadm writes it before it starts the kubelet.
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
-/// A user that owns nothing on a node.
+/// Who the pods run as: a user that owns nothing on a node.
 const NOBODY: u32 = 65534;
 /// What `system-node-critical` stands for; static pods are read before that class exists.
 const NODE_CRITICAL: u32 = 2_000_001_000;
@@ -81,16 +77,6 @@ impl StaticPod {
                 "failureThreshold": failures,
             })
         };
-        let mut security = json!({
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"], "add": self.capabilities},
-        });
-        if let Some(user) = self.user {
-            security["runAsNonRoot"] = json!(true);
-            security["runAsUser"] = json!(user);
-            security["runAsGroup"] = json!(user);
-        }
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -115,7 +101,14 @@ impl StaticPod {
                     "image": lbnode::IMAGE,
                     "imagePullPolicy": "Never",
                     "command": [oci::PROGRAM, self.role, "--config", self.config],
-                    "securityContext": security,
+                    "securityContext": {
+                        "allowPrivilegeEscalation": false,
+                        "readOnlyRootFilesystem": true,
+                        "capabilities": {"drop": ["ALL"], "add": self.capabilities},
+                        "runAsNonRoot": true,
+                        "runAsUser": NOBODY,
+                        "runAsGroup": NOBODY,
+                    },
                     "resources": {"requests": {"cpu": "25m", "memory": self.admin.memory}},
                     "livenessProbe": probe("/livez", 5, 4),
                     "readinessProbe": probe("/readyz", 2, 2),
@@ -130,5 +123,34 @@ impl StaticPod {
                 ],
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_has_one_capability_and_is_not_root() {
+        let pod = PROXY.pod("config", "image");
+        let spec = &pod["spec"];
+        let containers = spec["containers"].as_array().expect("containers");
+        assert_eq!(containers.len(), 1);
+        assert_eq!(
+            containers[0]["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+                "runAsNonRoot": true,
+                "runAsUser": 65534,
+                "runAsGroup": 65534,
+            })
+        );
+        for mount in containers[0]["volumeMounts"].as_array().expect("mounts") {
+            assert_eq!(mount["readOnly"], true, "{mount}");
+        }
+        assert_eq!(spec["initContainers"], Value::Null);
+        assert_eq!(spec["hostPID"], Value::Null);
     }
 }

@@ -225,6 +225,19 @@ impl Arena {
         self.wait_until_owner(false, &[index], patience)
     }
 
+    /// Waits until exactly one router owns the IPv4 address, and not this one.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait_for_successor(&self, of: usize, patience: Duration) -> Result<()> {
+        self.wait_until(
+            false,
+            patience,
+            |owners| matches!(owners, [one] if *one != of),
+        )
+        .with_context(|| format!("expected a successor of {of}"))
+    }
+
     /// Waits until exactly these routers own the address of a family.
     ///
     /// # Errors

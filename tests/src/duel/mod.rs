@@ -127,7 +127,7 @@ pub fn run(lbnode: &std::path::Path, cases: &[Case], rounds: usize) -> Result<Ve
 #[expect(clippy::disallowed_methods, reason = "the instant of a real fault")]
 pub fn round(maker: &Maker, case: Case) -> Result<Round> {
     let arena = Arena::build(3)?;
-    let mut routers = start(&arena, maker, case.interval)?;
+    let mut routers = three(&arena, maker, case.interval)?;
     let client = Prober::start(
         Some(&arena.client_seat()),
         Plan::connect(std::net::SocketAddr::new(VIP, PORT)).paced(2, 250),
@@ -142,7 +142,7 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
     // Every Backup has heard the Active.
     thread::sleep(interval * 2);
     watch.skip();
-    watch.next_of(arena.address(0), interval * 3)?;
+    watch.next_of(arena.address(0), interval * 3 + Duration::from_secs(1))?;
     let instant = Instant::now();
     match case.cause {
         Cause::LinkCut => arena.cut(0)?,
@@ -163,7 +163,11 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
     })
 }
 
-fn start(arena: &Arena, maker: &Maker, interval: u32) -> Result<Vec<Router>> {
+/// Three routers of one maker, the first of them Active.
+///
+/// # Errors
+/// When one does not start, or another than the first has the address.
+pub fn three(arena: &Arena, maker: &Maker, interval: u32) -> Result<Vec<Router>> {
     let mut routers = Vec::new();
     for (index, priority) in [240, 160, 80].into_iter().enumerate() {
         let setup = Setup {
@@ -173,7 +177,7 @@ fn start(arena: &Arena, maker: &Maker, interval: u32) -> Result<Vec<Router>> {
         };
         routers.push(Router::start(arena, index, maker, &setup)?);
         // Without preemption whoever is first stays Active.
-        arena.wait_for_owner(0, Duration::from_secs(20))?;
+        arena.wait_for_owner(0, Duration::from_secs(15))?;
     }
     Ok(routers)
 }

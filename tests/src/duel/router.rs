@@ -79,7 +79,7 @@ impl Router {
     /// # Errors
     /// When its files cannot be written or its program is missing.
     pub fn start(arena: &Arena, index: usize, maker: &Maker, setup: &Setup) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("{}-r{index}", arena.name(),));
+        let directory = std::env::temp_dir().join(format!("{}-r{index}", arena.name()));
         fs::create_dir_all(&directory)?;
         let file = directory.join("config");
         let mut command = match maker {
@@ -276,6 +276,10 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
             text.push_str(&line);
             text.push('\n');
         }
+        if setup.ipv6 && !setup.multicast {
+            // What keepalived 2.2 sends over IPv6 to one peer has the kernel's hop limit.
+            text.push_str("      minimumTtl: 64\n");
+        }
     }
     if let Some(grace) = setup.grace {
         text.push_str(&format!("handOverGraceMillis: {grace}\n"));
@@ -290,7 +294,8 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
 }
 
 fn keepalived_conf(index: usize, setup: &Setup) -> String {
-    let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
+    // Its own limit of 10 ms of computing kills it when a slow machine makes it Active.
+    let mut text = "global_defs {\n  vrrp_garp_master_refresh 60\n  vrrp_rt_priority 50\n  vrrp_rlimit_rttime 1000000\n  vrrp_no_swap\n  vrrp_startup_delay 0.1\n}\n".to_owned();
     for number in 0..setup.count {
         let peers: String = peers(index, setup)
             .iter()

@@ -19,7 +19,7 @@ use crate::paths::Prefix;
 use crate::patience;
 use crate::roster::Machine;
 
-pub use requirements::{Shortcoming, shortcomings, tight_disk};
+pub use requirements::{Shortcoming, is_installed, shortcomings, tight_disk};
 
 /// A host that can run machines.
 #[derive(Debug)]

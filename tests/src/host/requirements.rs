@@ -109,7 +109,7 @@ fn missing_packages(installed: impl Fn(&str) -> bool) -> Vec<&'static str> {
 }
 
 /// Whether a program is in the search path, or where only root's path leads.
-fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

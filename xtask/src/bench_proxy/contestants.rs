@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lab_tests::host::is_installed;
 
 use super::ground::{Ground, SERVER_PORT, SERVERS};
 use super::haproxy::Haproxy;
 use super::process::{Processes, Spawned};
+use crate::say;
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +103,13 @@ impl Running {
             none: Processes::default(),
         };
         for contestant in Contestant::PROXIES {
+            let nginx = || is_installed("nginx") && Path::new(NGINX_STREAM).is_file();
+            if contestant == Contestant::Nginx && !nginx() {
+                say::progress(
+                    "nginx is left out: it is not installed (apt-get install nginx libnginx-mod-stream)",
+                );
+                continue;
+            }
             let file = ground.folder().join(contestant.name());
             super::write(&file, &contestant.configuration(ground.folder()))?;
             let mut command = ground.inside("proxy", "taskset");
@@ -134,6 +143,11 @@ impl Running {
         // The first checks of ours are over.
         std::thread::sleep(Duration::from_millis(500));
         Ok(running)
+    }
+
+    /// Whether it takes part; nobody needs to be started for no proxy.
+    pub(super) fn has(&self, contestant: Contestant) -> bool {
+        contestant == Contestant::Direct || self.processes.contains_key(&contestant)
     }
 
     pub(super) fn processes(&self, contestant: Contestant) -> &Processes {
@@ -208,6 +222,8 @@ fn haproxy(port: u16, global: &str, defaults: &str) -> String {
     text
 }
 
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
 fn nginx(port: u16, folder: &Path) -> String {
     let (proxy, folder) = (Ground::proxy_address(), folder.display());
     let servers: String = SERVERS
@@ -215,7 +231,7 @@ fn nginx(port: u16, folder: &Path) -> String {
         .map(|address| format!(" server {address}:{SERVER_PORT};"))
         .collect();
     format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+        "load_module {NGINX_STREAM};\n\
          daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err crit;\n\
          worker_rlimit_nofile 20000;\n\
          events {{ worker_connections 19000; multi_accept on; use epoll; }}\n\

@@ -2,6 +2,8 @@
 
 mod authority;
 mod config;
+mod crowd;
+mod network;
 mod noise;
 mod proxy;
 mod server;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use authority::{Authority, http};
 pub(crate) use config::Config;
+pub(crate) use crowd::{CROWD_VARIABLE, Crowd, run as be_a_crowd};
+pub(crate) use network::Namespace;
 pub(crate) use noise::{Noise, Random};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{BlackHole, Server};
@@ -37,6 +41,11 @@ pub(crate) fn scale() -> usize {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(1)
+}
+
+/// Whether the tests' long forms are wanted.
+pub(crate) fn full() -> bool {
+    std::env::var_os("LBNODE_TEST_FULL").is_some()
 }
 
 /// An address on loopback that nobody listens on.

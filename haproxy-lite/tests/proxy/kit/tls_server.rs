@@ -1,7 +1,8 @@
 //! A TLS server that can fail.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ pub(crate) enum Mode {
     Hang,
     /// Takes connections and closes them.
     Close,
-    /// Does not listen.
+    /// Its process was killed: it does not listen, and its connections are closed.
     Refuse,
     /// SYNs get no answer.
     Swallow,
@@ -41,6 +42,8 @@ struct Shared {
     last_client: Mutex<Option<Instant>>,
     listener: Mutex<Option<TcpListener>>,
     kept: Mutex<Vec<TcpStream>>,
+    /// Connections that are being served, by their client's port.
+    served: Mutex<BTreeMap<u16, TcpStream>>,
 }
 
 impl TlsServer {
@@ -60,6 +63,7 @@ impl TlsServer {
             last_client: Mutex::default(),
             listener: Mutex::new(Some(listener)),
             kept: Mutex::default(),
+            served: Mutex::default(),
         });
         std::thread::spawn({
             let shared = Arc::downgrade(&shared);
@@ -82,6 +86,11 @@ impl TlsServer {
         self.shared.mode.store(mode as u8, SeqCst);
         if mode == Mode::Refuse {
             self.shared.listener.lock().unwrap().take();
+            self.shared.kept.lock().unwrap().clear();
+            for stream in std::mem::take(&mut *self.shared.served.lock().unwrap()).values() {
+                // It may be over already.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
         if mode == Mode::Swallow {
             let short = Duration::from_millis(50);
@@ -108,7 +117,14 @@ fn accept(shared: &Arc<Shared>, address: SocketAddr) {
         stream.set_nonblocking(false).unwrap();
         stream.set_nodelay(true).unwrap();
         let shared = Arc::clone(shared);
-        std::thread::spawn(move || serve(&shared, stream, address, mode));
+        std::thread::spawn(move || {
+            let (Ok(peer), Ok(twin)) = (stream.peer_addr(), stream.try_clone()) else {
+                return;
+            };
+            shared.served.lock().unwrap().insert(peer.port(), twin);
+            serve(&shared, stream, address, mode);
+            shared.served.lock().unwrap().remove(&peer.port());
+        });
     }
 }
 

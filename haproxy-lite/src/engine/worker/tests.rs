@@ -1,0 +1,133 @@
+//! A thread of the data path, turned by hand: its sockets are real, its clock is the test's.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use super::*;
+use crate::config::Plan;
+use crate::core::limits::Sources;
+use crate::engine::bind;
+use crate::engine::table::{Frontend, ServerFacts, Totals};
+
+/// A thread, its client and its server.
+struct Run {
+    worker: Worker,
+    events: Events,
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Run {
+    /// With the default timeouts, and one session.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "test: any starting point will do"
+    )]
+    fn new() -> Self {
+        let plan = Plan::from_text(include_str!("../../../example.yaml"), "example.yaml").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Arc::new(Server::new(ServerFacts {
+            name: "a".to_owned(),
+            address: listener.local_addr().unwrap(),
+        }));
+        server.set_usable(true);
+        let (front, socket) = front();
+        let frontend = Frontend::new("api".to_owned(), front, vec![], vec![], Arc::default());
+        let table = Arc::new(Table {
+            servers: vec![server],
+            frontends: vec![Arc::new(frontend)],
+            settings: plan.settings,
+        });
+        let shared = Shared {
+            totals: Totals::default(),
+            sources: Mutex::new(Sources::default()),
+            on_suspect: Box::new(|| {}),
+            on_end: Box::new(|_| true),
+        };
+        let mailboxes: Arc<[Mailbox]> = [Mailbox::new().unwrap()].into();
+        let mut worker = Worker::new(
+            0,
+            mailboxes,
+            Arc::clone(&table),
+            Arc::new(shared),
+            Instant::now(),
+        )
+        .unwrap();
+        worker.adopt(table, vec![("api".to_owned(), socket)]);
+        let client = TcpStream::connect(front).unwrap();
+        let mut events = Events::with_room_for(16);
+        // Accepts, dials, connects.
+        for _ in 0..3 {
+            worker.work(&mut events, 100).unwrap();
+        }
+        let (server, _) = listener.accept().unwrap();
+        for stream in [&client, &server] {
+            stream
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+        }
+        Self {
+            worker,
+            events,
+            client,
+            server,
+        }
+    }
+
+    fn work(&mut self) {
+        self.worker.work(&mut self.events, 50).unwrap();
+    }
+
+    /// Nothing happens for so long.
+    fn pass(&mut self, minutes: u64) {
+        self.worker.epoch -= Duration::from_secs(minutes * 60);
+        self.work();
+    }
+
+    /// A byte in each direction.
+    fn talk(&mut self) {
+        let mut byte = [0];
+        self.client.write_all(b"a").unwrap();
+        self.work();
+        self.server.read_exact(&mut byte).unwrap();
+        self.server.write_all(b"b").unwrap();
+        self.work();
+        self.client.read_exact(&mut byte).unwrap();
+    }
+}
+
+fn front() -> (SocketAddr, OwnedFd) {
+    let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+    let listener = TcpListener::from(socket);
+    (listener.local_addr().unwrap(), listener.into())
+}
+
+#[test]
+fn h07_a_silent_tunnel_is_alive_after_3_h_59_min_and_over_after_4_h_1_min() {
+    let mut run = Run::new();
+    run.talk();
+    run.pass(3 * 60 + 59);
+    run.talk();
+    assert_eq!(run.worker.sessions.keys_where(|_| true).len(), 1);
+    run.pass(4 * 60 + 1);
+    assert!(run.worker.sessions.is_empty());
+    for mut side in [&run.client, &run.server] {
+        let end = side.read(&mut [0]).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    }
+    let totals = &run.worker.shared.totals;
+    assert_eq!(totals.ended(Termination::Idle), 1);
+}
+
+#[test]
+fn h07_a_byte_in_one_direction_keeps_a_tunnel() {
+    let mut run = Run::new();
+    for _ in 0..3 {
+        run.pass(3 * 60);
+        run.server.write_all(b"b").unwrap();
+        run.work();
+        run.client.read_exact(&mut [0]).unwrap();
+    }
+    assert_eq!(run.worker.sessions.keys_where(|_| true).len(), 1);
+}
