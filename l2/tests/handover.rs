@@ -2,6 +2,11 @@
 //!
 //! Each test has a network namespace of its own, which ends with its thread.
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test stops where it is wrong"
+)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;

@@ -11,12 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use lab_tests::duel::arena::{Arena, VIP, VIP6};
-use lab_tests::duel::router::{Maker, Setup};
+use lab_tests::duel::arena::{VIP, VIP6};
+use lab_tests::duel::router::Setup;
 use lab_tests::prober::Report;
 
-use crate::{Context, Scenario, Skip};
-use trial::{HEALTH_PORT, ROUTERS, Trial, answer, health};
+use crate::{Context, Scenario};
+use trial::Trial;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("planned_moves_lose_no_connection", |context| {
@@ -183,39 +183,19 @@ fn asks_with_its_own_address(trial: &Trial, old: usize, vip: IpAddr, client: &st
 }
 
 fn draining(context: &Context) -> Result<()> {
-    let arena = Arena::build(ROUTERS)?;
-    let mut switches = Vec::new();
-    for index in 0..ROUTERS {
-        answer(&arena, index)?;
-        switches.push(health(&arena, index)?);
-    }
     let setup = Setup {
-        track: Some(HEALTH_PORT),
+        track: Some(11_000),
         ..Setup::default()
     };
-    let mut trial = Trial {
-        arena,
-        routers: Vec::new(),
-        setup,
-        maker: Maker::Lbnode(context.lbnode.clone()),
-        owner: 0,
-    };
-    for index in 0..ROUTERS {
-        let router = trial.router(index)?;
-        trial.routers.push(Some(router));
-    }
-    trial.wait_for(0)?;
-    if !trial.can_hand_over()? {
-        return Err(Skip("the kernel lacks nf_tables with `dup` or ARP").into());
-    }
+    let mut trial = Trial::start(context, setup)?;
     let clients = trial.clients()?;
     for _ in 0..4 {
         let old = trial.owner;
-        switches[old].store(503, Ordering::Relaxed);
+        trial.health[old].store(503, Ordering::Relaxed);
         trial.owner = usize::from(old == 0);
         trial.wait_for(trial.owner)?;
         thread::sleep(Duration::from_millis(500));
-        switches[old].store(200, Ordering::Relaxed);
+        trial.health[old].store(200, Ordering::Relaxed);
         thread::sleep(Duration::from_millis(800));
     }
     none_failed(&trial, &clients.finish()?)

@@ -20,41 +20,45 @@ const ROUNDS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(10);
 const EVERY_MILLIS: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(15);
-pub(super) const ROUTERS: usize = 3;
+const ROUTERS: usize = 3;
 
 pub(super) struct Trial {
     pub(super) arena: Arena,
     pub(super) routers: Vec<Option<Router>>,
-    pub(super) setup: Setup,
-    pub(super) maker: Maker,
+    /// What each node's proxy says of itself, where the routers ask for it.
+    pub(super) health: Vec<Arc<AtomicU16>>,
     pub(super) owner: usize,
+    setup: Setup,
+    maker: Maker,
 }
 
 impl Trial {
     pub(super) fn start(context: &Context, setup: Setup) -> Result<Self> {
-        let arena = Arena::build(ROUTERS)?;
-        for index in 0..ROUTERS {
-            answer(&arena, index)?;
-        }
         let mut trial = Self {
-            arena,
+            arena: Arena::build(ROUTERS)?,
             routers: Vec::new(),
+            health: Vec::new(),
+            owner: 0,
             setup,
             maker: Maker::Lbnode(context.lbnode.clone()),
-            owner: 0,
         };
-        for index in 0..ROUTERS {
-            let router = trial.router(index)?;
-            trial.routers.push(Some(router));
-        }
-        trial.wait_for(0)?;
         if !trial.can_hand_over()? {
             return Err(Skip("the kernel lacks nf_tables with `dup` or ARP").into());
+        }
+        for index in 0..ROUTERS {
+            answer(&trial.arena, index)?;
+            if let Some(port) = trial.setup.track {
+                trial.health.push(health(&trial.arena, index, port)?);
+            }
+            let router = trial.router(index)?;
+            trial.routers.push(Some(router));
+            // Without preemption whoever is first stays Active.
+            trial.wait_for(0)?;
         }
         Ok(trial)
     }
 
-    pub(super) fn router(&self, index: usize) -> Result<Router> {
+    fn router(&self, index: usize) -> Result<Router> {
         let setup = Setup {
             priority: [240, 160, 80][index],
             ..self.setup.clone()
@@ -62,7 +66,7 @@ impl Trial {
         Router::start(&self.arena, index, &self.maker, &setup)
     }
 
-    pub(super) fn can_hand_over(&self) -> Result<bool> {
+    fn can_hand_over(&self) -> Result<bool> {
         let mut nft = self.arena.command("r0", "nft");
         let rules = "add table ip try; add chain ip try c; add rule ip try c dup to 192.0.2.1 device lo; add table arp try";
         let possible = nft
@@ -82,7 +86,7 @@ impl Trial {
             .wait_until_owner(self.setup.ipv6, &[owner], PATIENCE)
     }
 
-    pub(super) fn target(&self) -> SocketAddr {
+    fn target(&self) -> SocketAddr {
         let vip = if self.setup.ipv6 {
             VIP6.parse().unwrap_or(VIP)
         } else {
@@ -181,7 +185,7 @@ impl Trial {
 pub(super) struct Lived(pub(super) Option<(Instant, ErrorKind)>);
 
 /// Answers whatever is said, in a router's place.
-pub(super) fn answer(arena: &Arena, index: usize) -> Result<()> {
+fn answer(arena: &Arena, index: usize) -> Result<()> {
     let work = || -> Result<()> {
         let listener = TcpListener::bind(("::", PORT))?;
         for stream in listener.incoming() {
@@ -205,14 +209,15 @@ pub(super) fn answer(arena: &Arena, index: usize) -> Result<()> {
 }
 
 /// A stand-in for the proxy's admin server: answers every `GET` with the status that is in the cell.
-pub(super) fn health(arena: &Arena, index: usize) -> Result<Arc<AtomicU16>> {
+fn health(arena: &Arena, index: usize, port: u16) -> Result<Arc<AtomicU16>> {
     let status = Arc::new(AtomicU16::new(200));
     let shared = Arc::clone(&status);
     let work = move || -> Result<()> {
-        let listener = TcpListener::bind(("127.0.0.1", HEALTH_PORT))?;
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
         for stream in listener.incoming() {
             let mut stream = stream?;
-            let _ = stream.read(&mut [0; 1000])?;
+            // A router that was killed meanwhile does not want an answer.
+            let _ = stream.read(&mut [0; 1000]);
             let status = shared.load(Ordering::Relaxed);
             let _ = write!(
                 stream,
@@ -224,5 +229,3 @@ pub(super) fn health(arena: &Arena, index: usize) -> Result<Arc<AtomicU16>> {
     arena.inside(&format!("r{index}"), work)?;
     Ok(status)
 }
-
-pub(super) const HEALTH_PORT: u16 = 11_000;
