@@ -14,6 +14,10 @@ use crate::tool;
 /// overlay, and the kubelet and etcd look at the device below their data.
 const ON_THE_HOST: [&str; 3] = ["containerd", "kubelet", "etcd"];
 
+/// The kubelet's own arguments: it sees the host's file system, of whose size its percentages say nothing here.
+const KUBELET_ARGUMENTS: &str = "KUBELET_EXTRA_ARGS=--image-gc-high-threshold=100 \
+     --eviction-hard=memory.available<100Mi,nodefs.available<500Mi,imagefs.available<500Mi\n";
+
 /// The disk of one machine.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -77,6 +81,7 @@ impl Disk {
         }
         fs::write(root.join("etc/hosts"), hosts)?;
         fs::write(root.join("etc/hostname"), format!("{}\n", self.machine))?;
+        fs::write(root.join("etc/default/kubelet"), KUBELET_ARGUMENTS)?;
         for home in ["root", "home/debian", "home/guest"] {
             authorise(&root.join(home), authorized_key)?;
         }

@@ -21,7 +21,8 @@ pub fn unit(kubelet: &str) -> NodeFile {
     )
 }
 
-/// The drop-in with the arguments that kubeadm decides.
+/// The drop-in with the arguments that kubeadm decides, and after them the machine's own (`KUBELET_EXTRA_ARGS` in
+/// `/etc/default/kubelet`, as with Kubernetes' Debian packages).
 pub fn drop_in(kubelet: &str) -> NodeFile {
     NodeFile::public(
         DROP_IN,
@@ -29,8 +30,9 @@ pub fn drop_in(kubelet: &str) -> NodeFile {
             "# written by lbctl\n[Unit]\nConditionPathExists=/var/lib/kubelet/config.yaml\n\n[Service]\n\
              Environment=\"KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf\"\n\
              Environment=\"KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml\"\n\
-             EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nExecStart=\n\
-             ExecStart={kubelet} $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS\n"
+             EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\n\
+             EnvironmentFile=-/etc/default/kubelet\nExecStart=\n\
+             ExecStart={kubelet} $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n"
         ),
     )
 }

@@ -75,25 +75,27 @@ pub fn shortcomings() -> Vec<Shortcoming> {
 }
 
 /// What is wrong with the free space of the file system that holds `directory`, if something is.
-///
-/// The machines' kubelets see the host's own file system. With less than 15 % free
-/// (`imagefs.available`, the kubelet's default) they delete images that no container uses at the moment.
 pub fn tight_disk(directory: &Path) -> Option<Shortcoming> {
     let space = statvfs(directory).ok()?;
-    let (free, all) = (space.blocks_available(), space.blocks());
-    is_tight(free, all).then(|| Shortcoming {
+    let free = space
+        .blocks_available()
+        .saturating_mul(space.fragment_size());
+    is_tight(free).then(|| Shortcoming {
         what: format!(
-            "only {} % of the file system of {} are free, and below 15 % kubelets delete images",
-            free.saturating_mul(100) / all.max(1),
-            directory.display()
+            "only {} GiB of the file system of {} are free, and a lab of three machines takes {} GiB",
+            free >> 30,
+            directory.display(),
+            ROOM >> 30
         ),
         cure: "make room, or set LBNODE_LAB_DIR to a larger one".to_owned(),
     })
 }
 
-/// Below 18 %: the lab needs some itself before the kubelets look.
-fn is_tight(free: u64, all: u64) -> bool {
-    u128::from(free) * 100 < u128::from(all) * 18
+/// What the disks of three machines with a cluster grow to, with some to spare.
+const ROOM: u64 = 8 << 30;
+
+fn is_tight(free: u64) -> bool {
+    free < ROOM
 }
 
 /// The packages of the programs that are not there, each once.
@@ -132,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_tight_before_kubelets_delete_images() {
-        assert!(is_tight(17, 100));
-        assert!(!is_tight(18, 100));
+    fn a_disk_is_tight_below_what_a_lab_takes() {
+        assert!(is_tight((8 << 30) - 1));
+        assert!(!is_tight(8 << 30));
     }
 
     #[test]

@@ -42,6 +42,24 @@ impl Report {
         self.failures().count()
     }
 
+    /// How many attempts got through, but took longer than this.
+    pub fn slower_than(&self, limit: Duration) -> usize {
+        self.times().filter(|time| *time > limit).count()
+    }
+
+    /// The longest time that an attempt took to get through.
+    pub fn longest(&self) -> Duration {
+        self.times().max().unwrap_or_default()
+    }
+
+    fn times(&self) -> impl Iterator<Item = Duration> {
+        let successes = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.failure.is_none());
+        successes.map(|attempt| attempt.end.saturating_sub(attempt.start))
+    }
+
     /// How often which reason was seen.
     pub fn reasons(&self) -> BTreeMap<&str, usize> {
         let mut reasons = BTreeMap::new();

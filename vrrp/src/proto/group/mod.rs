@@ -143,6 +143,7 @@ impl Group {
             Phase::Leaving(leaving) => self.leaving_timeout(now, leaving),
         }
         self.solicit_due(now);
+        self.raise_due(now);
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -165,7 +166,12 @@ impl Group {
             .filter_map(|member| member.loss_counts_at(self.settings.link_debounce))
             .min();
         let question = self.solicitor.poll_timeout(self.part());
-        phase.into_iter().chain(debounce).chain(question).min()
+        phase
+            .into_iter()
+            .chain(debounce)
+            .chain(question)
+            .chain(self.alarms.poll_timeout())
+            .min()
     }
 
     /// The next thing to do.

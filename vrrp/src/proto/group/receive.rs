@@ -169,9 +169,13 @@ impl Group {
     }
 
     pub(super) fn alarm(&mut self, now: Moment, alarm: Alarm) {
-        if self.alarms.admit(now, &alarm) {
-            self.actions.push_back(Action::Alarm(alarm));
-        }
+        self.alarms.offer(now, alarm);
+        self.raise_due(now);
+    }
+
+    pub(super) fn raise_due(&mut self, now: Moment) {
+        let due = self.alarms.due(now);
+        self.actions.extend(due.map(Action::Alarm));
     }
 
     /// Queues an advert of every member that has a link.
