@@ -1,6 +1,7 @@
 //! Planned moves: connections that live at the old owner go on there (`l2::linux::handover`).
 #![expect(clippy::disallowed_methods, reason = "waits for real sockets")]
 
+mod proxies;
 mod trial;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use lab_tests::duel::router::Setup;
 use lab_tests::prober::Report;
 
 use crate::{Context, Scenario};
+use proxies::Proxies;
 use trial::Trial;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -183,11 +185,8 @@ fn asks_with_its_own_address(trial: &Trial, old: usize, vip: IpAddr, client: &st
 }
 
 fn draining(context: &Context) -> Result<()> {
-    let setup = Setup {
-        track: Some(11_000),
-        ..Setup::default()
-    };
-    let mut trial = Trial::start(context, setup)?;
+    let proxies = Proxies::new()?;
+    let mut trial = Trial::start_with(context, Setup::default(), Some(&proxies))?;
     let clients = trial.clients()?;
     for _ in 0..4 {
         let old = trial.owner;

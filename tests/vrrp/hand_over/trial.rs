@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use lab_tests::duel::arena::{Arena, VIP, VIP6};
 use lab_tests::duel::router::{Maker, Router, Setup};
 use lab_tests::prober::{Exchange, Plan, Prober};
 
+use super::proxies::Proxies;
 use crate::{Context, Skip};
 
 /// Port on which every router's place answers what clients say, after [`PAUSE`].
@@ -34,6 +35,15 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn start(context: &Context, setup: Setup) -> Result<Self> {
+        Self::start_with(context, setup, None)
+    }
+
+    pub(super) fn start_with(
+        context: &Context,
+        mut setup: Setup,
+        proxies: Option<&Proxies>,
+    ) -> Result<Self> {
+        setup.track = proxies.map(Proxies::track);
         let mut trial = Self {
             arena: Arena::build(ROUTERS)?,
             routers: Vec::new(),
@@ -47,8 +57,8 @@ impl Trial {
         }
         for index in 0..ROUTERS {
             answer(&trial.arena, index)?;
-            if let Some(port) = trial.setup.track {
-                trial.health.push(health(&trial.arena, index, port)?);
+            if let Some(proxies) = proxies {
+                trial.health.push(proxies.start(&trial.arena, index)?);
             }
             let router = trial.router(index)?;
             trial.routers.push(Some(router));
@@ -206,26 +216,4 @@ fn answer(arena: &Arena, index: usize) -> Result<()> {
         Ok(())
     };
     arena.inside(&format!("r{index}"), work).map(drop)
-}
-
-/// A stand-in for the proxy's admin server: answers every `GET` with the status that is in the cell.
-fn health(arena: &Arena, index: usize, port: u16) -> Result<Arc<AtomicU16>> {
-    let status = Arc::new(AtomicU16::new(200));
-    let shared = Arc::clone(&status);
-    let work = move || -> Result<()> {
-        let listener = TcpListener::bind(("127.0.0.1", port))?;
-        for stream in listener.incoming() {
-            let mut stream = stream?;
-            // A router that was killed meanwhile does not want an answer.
-            let _ = stream.read(&mut [0; 1000]);
-            let status = shared.load(Ordering::Relaxed);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status} Status\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-        }
-        Ok(())
-    };
-    arena.inside(&format!("r{index}"), work)?;
-    Ok(status)
 }
