@@ -59,9 +59,15 @@ fn many(context: &Context) -> Result<()> {
             Skip("compares processor time: runs with --full, on a machine of its own").into(),
         );
     }
-    let makers = [Maker::Lbnode(context.lbnode.clone()), Maker::Keepalived];
+    // One after the other: two hundred take-overs with realtime priority leave nothing for another maker's.
+    let arenas =
+        [Maker::Lbnode(context.lbnode.clone()), Maker::Keepalived].map(|maker| Pair::start(&maker));
     let loads: Vec<Load> = thread::scope(|scope| {
-        let loads = makers.map(|maker| scope.spawn(move || Load::measure(&maker)));
+        let mut loads = Vec::new();
+        for pair in arenas {
+            let pair = pair?;
+            loads.push(scope.spawn(move || pair.measure()));
+        }
         let joined = |load: thread::ScopedJoinHandle<'_, Result<Load>>| {
             load.join().map_err(|_| anyhow!("it panicked")).flatten()
         };
@@ -83,32 +89,45 @@ struct Load {
     backup: f64,
 }
 
-impl Load {
-    fn measure(maker: &Maker) -> Result<Self> {
-        const COUNT: u8 = 200;
-        let lasts = Duration::from_secs(600);
+/// Two routers of one maker, each with two hundred virtual routers.
+struct Pair {
+    // Dropped before the arena.
+    routers: Vec<Router>,
+    arena: Arena,
+}
+
+impl Pair {
+    const COUNT: u8 = 200;
+
+    fn start(maker: &Maker) -> Result<Self> {
         let arena = Arena::build(2)?;
         let mut routers = Vec::new();
         for (index, priority) in [200, 100].into_iter().enumerate() {
             let setup = Setup {
                 priority,
                 routers: 2,
-                count: COUNT,
+                count: Self::COUNT,
                 ..Setup::default()
             };
             routers.push(Router::start(&arena, index, maker, &setup)?);
-            // Without preemption whoever is first stays Active.
+            // Without preemption whoever is first stays Active. The announcements of its take-over have an end after five
+            // seconds, and until then keepalived is too late with its adverts on a slow machine.
             arena.wait_for_owner(0, PATIENCE)?;
+            thread::sleep(Duration::from_secs(7));
         }
-        // The announcements of a take-over have an end after five seconds.
-        thread::sleep(Duration::from_secs(7));
+        Ok(Self { routers, arena })
+    }
+
+    fn measure(&self) -> Result<Load> {
+        let lasts = Duration::from_secs(600);
+        let Self { routers, arena } = self;
         let watch = arena.watch_adverts_of("ip proto 112 and src 10.98.0.1")?;
         let before: Vec<f64> = routers.iter().map(Router::cpu_seconds).collect();
         thread::sleep(lasts);
         let percent = |router: &Router, before: f64| {
             (router.cpu_seconds() - before) / lasts.as_secs_f64() * 100.0
         };
-        let load = Self {
+        let load = Load {
             active: percent(&routers[0], before[0]),
             backup: percent(&routers[1], before[1]),
         };
@@ -120,11 +139,18 @@ impl Load {
             load.active,
             load.backup
         );
-        ensure!(arena.owners()? == [0], "{:?}", arena.owners()?);
+        if !ours && (arena.owners()? != [0] || rhythm.longest > INTERVAL * 3) {
+            return Err(Skip(
+                "keepalived itself cannot keep up here; ours was judged all the same",
+            )
+            .into());
+        }
         if ours {
+            ensure!(arena.owners()? == [0], "{:?}", arena.owners()?);
             ensure!(
-                rhythm.virtual_routers == usize::from(COUNT),
-                "some of {COUNT} are silent: {rhythm}"
+                rhythm.virtual_routers == usize::from(Self::COUNT),
+                "some of {} are silent: {rhythm}",
+                Self::COUNT
             );
             ensure!(
                 rhythm.longest < INTERVAL * 2,

@@ -57,7 +57,8 @@ impl Arena {
         let mut tcpdump = self.command("sw", "tcpdump");
         tcpdump
             .args(["-lnntti", "br0", "-Q", "in", "--immediate-mode"])
-            .args(["-B", "8192", filter])
+            // The ring has a place of the snapshot's length for each frame.
+            .args(["-B", "8192", "-s", "128", filter])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = tcpdump.spawn().context("cannot run tcpdump")?;
