@@ -3,6 +3,17 @@
 //!
 //! Whatever is told to the kernel here ends by itself after the grace, so a process that stops or dies in between
 //! leaves nothing that has an effect. What fails is logged, and the move goes on without it.
+//!
+//! A node has either side of it, never both, whatever the time between two moves. Two nodes A and B, A Active first:
+//!
+//! | move | A does | A has | B does | B has |
+//! |---|---|---|---|---|
+//! | A to B | [`HandOver::linger`] | silence, address on `lo` | [`HandOver::pass_on`] to A, [`HandOver::own`] | passing on to A |
+//! | B to A | `pass_on` to B, `own`: ends lingering | passing on to B | `linger`: ends passing on | silence, address on `lo` |
+//! | A to B | `linger`: ends passing on | silence, address on `lo` | `pass_on` to A, `own`: ends lingering | passing on to A |
+//! | A fails | [`HandOver::end`] | nothing | | |
+//!
+//! So a segment is passed on once: among nodes that passed on and were passed on to it could go round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -149,6 +160,7 @@ impl HandOver {
             };
             // First silence, then the second place: at no time is there an answer too many.
             let name = table(interface.index, router);
+            self.stop_passing_on(&name, router);
             if let Err(error) = self.silence(name, router, lifetime + SILENT_LONGER) {
                 tracing::warn!(%error, "the address cannot be kept silently: connections that live here end");
                 continue;
@@ -194,11 +206,12 @@ impl HandOver {
             let again: Vec<_> = reachable(router)
                 .filter(|address| self.lingering.contains(address))
                 .collect();
-            if again.is_empty() {
-                continue;
-            }
             if let Some(interface) = home(router, links) {
-                self.remove((table(interface.index, router), Family::Arp));
+                let silence = (table(interface.index, router), Family::Arp);
+                // Also where the address did not get its second place.
+                if self.tables.contains_key(&silence) {
+                    self.remove(silence);
+                }
             }
             for address in again {
                 self.stop_lingering(address, addresses);
@@ -213,10 +226,14 @@ impl HandOver {
             let Some(interface) = home(router, links) else {
                 continue;
             };
-            let table = (table(interface.index, router), Family::of(router.source));
-            if self.tables.contains_key(&table) {
-                self.remove(table);
-            }
+            self.stop_passing_on(&table(interface.index, router), router);
+        }
+    }
+
+    fn stop_passing_on(&mut self, name: &str, router: &RouterPlan) {
+        let table = (name.to_owned(), Family::of(router.source));
+        if self.tables.contains_key(&table) {
+            self.remove(table);
         }
     }
 

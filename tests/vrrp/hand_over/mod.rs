@@ -42,10 +42,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 fn none_failed(trial: &Trial, report: &Report) -> Result<()> {
     println!(
-        "  {} of {} connections failed, {:?}",
+        "  {} of {} connections failed, {:?}; the client itself was late by {:?} at worst",
         report.failed(),
         report.attempts().len(),
-        report.reasons()
+        report.reasons(),
+        report.lateness()
     );
     ensure!(
         report.failed() == 0,
@@ -194,10 +195,29 @@ fn draining(context: &Context) -> Result<()> {
         trial.owner = usize::from(old == 0);
         trial.wait_for(trial.owner)?;
         thread::sleep(Duration::from_millis(500));
+        each_has_one_side(&trial, old)?;
         trial.health[old].store(200, Ordering::Relaxed);
         thread::sleep(Duration::from_millis(800));
     }
     none_failed(&trial, &clients.finish()?)
+}
+
+/// The old owner passes nothing on, and the owner is not silent: neither has kept what it did in an earlier move.
+fn each_has_one_side(trial: &Trial, old: usize) -> Result<()> {
+    let rules = trial.nft(old)?;
+    ensure!(rules.contains("table arp lbnode-vrrp"), "old: {rules}");
+    ensure!(!rules.contains("table ip "), "old: {rules}");
+    let rules = trial.nft(trial.owner)?;
+    ensure!(rules.contains("table ip lbnode-vrrp"), "owner: {rules}");
+    ensure!(!rules.contains("table arp "), "owner: {rules}");
+    for (index, lingers) in [(old, true), (trial.owner, false)] {
+        let held = trial.output(&format!("r{index}"), "ip -o -4 addr show dev lo")?;
+        ensure!(
+            held.contains(&format!("{VIP}/32")) == lingers,
+            "r{index}: {held}"
+        );
+    }
+    Ok(())
 }
 
 fn reset_at_once(context: &Context) -> Result<()> {

@@ -307,3 +307,44 @@ fn a_node_that_is_well_again_before_the_move_is_over_takes_part_again() {
     rig.run_until(State::Active);
     assert!(!rig.take().contains(&Action::Release));
 }
+
+#[test]
+fn moves_back_and_forth_within_one_grace_take_sides_in_turn() {
+    let mut rig = active();
+    for _ in 0..3 {
+        draining(&mut rig);
+        rig.take();
+        succeed(&mut rig);
+        assert_eq!(sides(&rig.take()), [Action::Linger]);
+        rig.hear(HIGHER_ADDRESS, 200);
+        rig.input(Input::Health(Health::Good));
+        rig.hear(HIGHER_ADDRESS, 200);
+        rig.hear_built(farewell(HIGHER_ADDRESS, true));
+        assert_eq!(sides(&rig.take()), []);
+        rig.run_until(State::Active);
+        let to = HIGHER_ADDRESS;
+        let both = [
+            Action::PassOn { member: 0, to },
+            Action::Own { confirm: true },
+        ];
+        assert_eq!(sides(&rig.take()), both);
+    }
+    // Whatever lingered before is answered for again.
+    rig.unhealthy();
+    assert_eq!(sides(&rig.take()), [Action::Release]);
+    rig.unhealthy();
+    assert_eq!(sides(&rig.take()), []);
+}
+
+fn sides(actions: &[Action]) -> Vec<Action> {
+    let is_side = |action: &&Action| {
+        matches!(
+            action,
+            Action::Linger
+                | Action::Release
+                | Action::PassOn { .. }
+                | Action::Own { confirm: true }
+        )
+    };
+    actions.iter().filter(is_side).cloned().collect()
+}
