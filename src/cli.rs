@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Vrrp(vrrp::cli::Args),
     /// Run the TCP proxy in front of the API servers
     Proxy(haproxy_lite::cli::Args),
+    /// Give Services their addresses
+    Controller(dataplane::controller::cli::Args),
+    /// Answer for the addresses of Services on this node
+    Speaker(dataplane::speaker::cli::Args),
     /// Look at the segment: who answers for an address, which virtual routers are there
     Probe(crate::probe::cli::Args),
     /// Ask an admin page and print the answer

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
     let code = match cli::parse().command {
         Command::Proxy(args) => haproxy_lite::cli::run(&args),
         Command::Vrrp(args) => vrrp::cli::run(args),
+        Command::Controller(args) => dataplane::controller::cli::run(args),
+        Command::Speaker(args) => dataplane::speaker::cli::run(args),
         Command::Probe(args) => probe::cli::run(args),
         Command::Get(args) => get::run(args),
         Command::Version(args) => print_version(args.json),

@@ -12,6 +12,7 @@
 //! | [`admin`] | the HTTP server with `/livez /readyz /metrics /status /loglevel` and pages of the role |
 //! | [`tls`] | the only place that constructs TLS configurations |
 //! | [`probe`] | one bounded GET over HTTP or HTTPS, with the reason of a failure in plain words |
+//! | [`outbound`] | HTTP connections to servers elsewhere that notice when the other end is gone |
 //! | [`reload`] | notices that the content of a file changed |
 //! | [`recorder`] | bounded JSON-lines record of what a state machine was fed, behind `/record` |
 //! | [`build_info`] | which build is running |
@@ -21,6 +22,7 @@ pub mod build_info;
 pub mod cli;
 pub mod logging;
 pub mod metrics;
+pub mod outbound;
 pub mod probe;
 pub mod ready;
 pub mod recorder;

@@ -1,6 +1,9 @@
 //! The command line: arguments only.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
@@ -38,8 +41,11 @@ pub enum Command {
     /// Check a cluster file, or machines and network, and change nothing
     #[command(subcommand)]
     Check(Check),
-    /// Show nodes, the virtual IP's owner, proxies and their servers
+    /// Show nodes, the virtual IP's owner, proxies and their servers, pools and Services
     Status(Status),
+    /// Say why something is as it is
+    #[command(subcommand)]
+    Explain(Explain),
     /// Write every file and manifest that would land on the nodes
     Render(Render),
     /// Compare a cluster file with an older one: 0 nothing, 5 changes, 3 a refused change
@@ -128,6 +134,8 @@ pub enum Check {
     Config(CheckConfig),
     /// Check machines and network before anything is installed
     Preflight(CheckPreflight),
+    /// Check a Service: its conditions, who answers for its addresses, and whether its ports can be reached
+    Service(CheckService),
 }
 
 /// `lbctl check config`
@@ -153,6 +161,73 @@ pub struct CheckPreflight {
     /// Form of the output
     #[arg(long, short, value_enum, default_value = "table")]
     pub output: Output,
+}
+
+/// `lbctl check service`
+#[derive(Debug, Args)]
+pub struct CheckService {
+    /// The Service
+    #[arg(value_name = "NAMESPACE/NAME")]
+    pub service: ServiceName,
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `namespace/name`; a name alone is one in `default`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceName {
+    namespace: String,
+    name: String,
+}
+
+impl FromStr for ServiceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+        let plain = |word: &str| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        if plain(namespace) && plain(name) {
+            Ok(Self {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        } else {
+            Err("write `namespace/name`, or a name in the namespace `default`".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// `lbctl explain …`
+#[derive(Debug, Subcommand)]
+pub enum Explain {
+    /// Who answers for the address of a Service, and why the other nodes do not
+    Owner(ExplainOwner),
+}
+
+/// `lbctl explain owner`
+#[derive(Debug, Args)]
+pub struct ExplainOwner {
+    /// The address
+    #[arg(value_name = "IP")]
+    pub address: IpAddr,
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `lbctl status`

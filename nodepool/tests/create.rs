@@ -43,6 +43,15 @@ async fn a_cluster_is_made_and_the_second_run_does_nothing() {
     let label = "baremetal.cluster.gke.io/lbnode";
     assert!(!worker.labels.contains_key(label));
     assert_eq!(site.inner().nodes["m0"].labels[label], "true");
+    let applied = site.inner().applied.clone();
+    for object in [
+        "Deployment/lb-controller",
+        "DaemonSet/lb-speaker",
+        "AddressPool/default",
+        "L2Advertisement/default",
+    ] {
+        assert!(applied.contains_key(object), "{object} was not applied");
+    }
 
     let state = site.state();
     assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
@@ -101,6 +110,7 @@ fn assert_same_end(whole: &Site, site: &Site, when: &str) {
         assert_eq!(site.nodes[name].labels, expected.labels, "{when}");
         assert_eq!(site.nodes[name].taints, expected.taints, "{when}");
     }
+    assert_eq!(site.applied, whole.applied, "{when}");
 }
 
 #[tokio::test]

@@ -98,11 +98,11 @@ fn every_example_renders_as_reviewed_and_the_same_twice() {
 }
 
 /// Every path, and what is particular to a cluster: the load balancers' files of the first node that has some,
-/// and kubeadm's of the first node.
+/// kubeadm's of the first node, and the pools.
 fn overview(files: &BTreeMap<String, String>) -> String {
     let mut out: String = files.keys().map(|path| format!("{path}\n")).collect();
     let machine = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
-    for part in ["/etc/lbnode/", "/kubeadm/"] {
+    for part in ["/etc/lbnode/", "/kubeadm/", "/cluster/pools.yaml"] {
         let first = files.keys().find(|path| path.contains(part));
         let Some(first) = first.map(|path| machine(path)) else {
             continue;

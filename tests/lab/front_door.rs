@@ -3,17 +3,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::prober::{Plan, Trust};
-use lab_tests::{Lab, Machine, Place, bundle, patience};
+use lab_tests::{Machine, Place, patience};
 
 use crate::kubectl::{Session, kubectl};
 use crate::runner::{Context, Scenario};
+use crate::shared::{apply, import_test_images};
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -69,7 +69,7 @@ fn sessions_live_over_idle_time(context: &Context) -> Result<()> {
     cluster.settle()?;
     let idle = Duration::from_secs(if context.full { 600 } else { 60 });
     let machine = cluster.machines[0];
-    import(cluster.lab, machine)?;
+    import_test_images(cluster.lab, machine)?;
     apply(cluster, &pod(machine, idle))?;
     let ready = [
         "wait",
@@ -243,38 +243,6 @@ fn get(stream: &mut TcpStream) -> Result<()> {
     let read = stream.read(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer[..read]);
     ensure!(answer.starts_with("HTTP/1.1 200"), "it answers {answer:?}");
-    Ok(())
-}
-
-fn import(lab: &Lab, machine: Machine) -> Result<()> {
-    let file = bundle::test_images()?;
-    let input = std::fs::File::open(&file)?;
-    let status = lab
-        .ssh_command(machine)
-        .arg("ctr -n k8s.io images import - >/dev/null")
-        .stdin(input)
-        .status()?;
-    ensure!(
-        status.success(),
-        "the images cannot be imported on {machine}"
-    );
-    Ok(())
-}
-
-fn apply(cluster: &Cluster<'_>, text: &str) -> Result<()> {
-    let mut command = cluster.lab.kubectl()?;
-    command.env("KUBECONFIG", cluster.kubeconfig());
-    let mut child = command
-        .args(["apply", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("a pipe")?
-        .write_all(text.as_bytes())?;
-    ensure!(child.wait()?.success(), "the pod cannot be made");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod refusals;
 mod rights;
 mod runner;
 mod secrets;
+mod services;
 mod shared;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         kubelet::SCENARIOS,
         cluster::SCENARIOS,
         front_door::SCENARIOS,
+        services::SCENARIOS,
         secrets::SCENARIOS,
         rights::SCENARIOS,
         refusals::SCENARIOS,

@@ -179,7 +179,7 @@ impl<'lab> Cluster<'lab> {
     }
 
     /// Waits until all is as it should be before a fault: every node Ready, every API server and
-    /// every proxy and router ready, one owner, and no failed connection for three seconds.
+    /// every proxy, router, controller and speaker ready, one owner, and no failed connection for three seconds.
     pub fn settle(&self) -> Result<Machine> {
         let limit = Duration::from_secs(180);
         let pause = Duration::from_millis(500);
@@ -235,6 +235,11 @@ impl<'lab> Cluster<'lab> {
             .find(|node| !node.ends_with("=True"));
         if let Some(node) = not_ready {
             return Ok(Some(format!("node {node}")));
+        }
+        let words = ["-n", "lb-system", "get", "pods", "-o", ready];
+        let pods = self.kubectl(&words)?;
+        if let Some(pod) = pods.split_whitespace().find(|pod| !pod.ends_with("=True")) {
+            return Ok(Some(format!("pod {pod}")));
         }
         self.owner().map(|_| None)
     }

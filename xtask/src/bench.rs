@@ -12,7 +12,7 @@ use lab_tests::failover::{self, Fault};
 use lab_tests::figures::{self, Row};
 use lab_tests::{Lab, Machine};
 
-use crate::{bench_proxy, cargo, dist, say};
+use crate::{bench_ipam, bench_proxy, cargo, dist, say};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,8 @@ enum Bench {
     },
     /// haproxy-lite beside HAProxy and nginx
     Proxy(bench_proxy::Args),
+    /// Addresses for 100000 Services, and 10000 on an API server
+    Ipam(bench_ipam::Args),
 }
 
 /// Runs `cargo xtask bench`.
@@ -47,6 +49,7 @@ enum Bench {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (name, rows) = match &args.bench {
         Bench::Failover { runs, cases, keep } => ("failover", failover(*runs, cases, *keep)?),
+        Bench::Ipam(args) => ("ipam", bench_ipam::run(args)?),
         Bench::Proxy(args) => ("proxy", bench_proxy::run(args)?),
     };
     ensure!(!rows.is_empty(), "nothing was measured");

@@ -1,6 +1,7 @@
 //! The only task runner: one file per command, this one lists them.
 
 mod bench;
+mod bench_ipam;
 mod bench_proxy;
 mod cargo;
 mod demo;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: units, documentation, simulation, virtual routers, then the lab, and one closing line for all of it.
+//! `cargo xtask test`: units, documentation, a real API server, virtual routers, then the lab, and one closing line for all of it.
 
 mod scenarios;
 mod tally;
@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use lab_tests::bundle;
 
 use crate::metadata::Metadata;
 use crate::{cargo, say};
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut total = Outcome::default();
     total.add(tier("units and simulation", || units(args))?);
     total.add(tier("documentation", || documentation(args))?);
+    total.add(tier("API server", || api_server(args))?);
     let mut skipped_whole = Vec::new();
     for (name, program) in [
         ("virtual routers", scenarios::ROUTERS),
@@ -76,7 +78,7 @@ fn units(args: &Args) -> Result<Outcome> {
         let own = scenarios::ALL
             .iter()
             .any(|program| program.target == *target);
-        let later = args.full && *target == SIMULATION;
+        let later = *target == API_SERVER || (args.full && *target == SIMULATION);
         !(own || later)
     }) {
         command.args(["--test", target]);
@@ -103,6 +105,26 @@ fn documentation(args: &Args) -> Result<Outcome> {
         cargo::command(&["test", "--workspace", "--no-fail-fast", "--doc"]),
         args,
     )
+}
+
+/// Controllers and speakers against the API server and etcd of the lab's bundle, which is made first if need be.
+fn api_server(args: &Args) -> Result<Outcome> {
+    let bundle = match bundle::directory() {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            let reason = format!("there is no API server to test with: {error:#}");
+            return Ok(Outcome {
+                failed: vec![(API_SERVER.to_owned(), reason)],
+                ..Outcome::default()
+            });
+        }
+    };
+    // The same packages as for the units: with fewer of them cargo would build dependencies again.
+    let mut command = cargo::command(&["test", "--workspace", "--test", API_SERVER]);
+    command
+        .env("BUNDLED_LB_KUBE", bundle.join("bin/kube"))
+        .env("RUST_TEST_THREADS", "1");
+    harness(command, args)
 }
 
 fn harness(mut command: Command, args: &Args) -> Result<Outcome> {
@@ -155,6 +177,9 @@ fn tier(name: &str, run: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
 
 /// The test target of simulated histories.
 const SIMULATION: &str = "sim";
+
+/// The test target that wants a real API server.
+const API_SERVER: &str = "api";
 
 /// Set for test programs that know a longer version of themselves.
 const FULL: &str = "LBNODE_TEST_FULL";

@@ -81,6 +81,8 @@ pub mod allocated {
     pub const ALLOCATED: &str = "Allocated";
     /// It has an address, but not all it asks for; the message says what is missing and why.
     pub const PARTIAL: &str = "PartiallyAllocated";
+    /// Its address is still at another Service, which is about to let go.
+    pub const PENDING: &str = "Pending";
 }
 
 /// Reasons of [`ConditionType::Announced`].

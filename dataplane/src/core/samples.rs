@@ -38,3 +38,12 @@ pub(crate) fn pool(name: &str, ranges: &[&str]) -> Pool {
         })
     }
 }
+
+/// The instant at which tests begin.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests need some instant to count from"
+)]
+pub(crate) fn start() -> std::time::Instant {
+    std::time::Instant::now()
+}

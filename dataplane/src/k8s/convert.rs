@@ -1,37 +1,31 @@
 //! Objects of the API to the core's own types. Whatever is in an object, conversion does not panic; what makes no
 //! sense becomes an error in words or is left out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    num::NonZeroU32,
-};
+mod pools;
+
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
     api::{
         core::v1::{Node, Service as ApiService},
         discovery::v1::EndpointSlice,
     },
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{
-    crd::{AddressBlock, AddressPool, L2Advertisement, Speaker},
-    metallb::{IPAddressPool, MetalLbAdvertisement},
-};
+pub use self::pools::{advertisement, metallb_advertisement, metallb_pool, pool};
+use super::crd::{AddressBlock, Speaker};
 use crate::core::{
     LOAD_BALANCER_NODE_LABEL,
-    atlas::{self, Advertisement, Exposed},
+    atlas::{self, Exposed},
     condition::{Condition, ConditionType},
     family::Family,
-    labels::{Labels, Selector},
+    labels::Labels,
     ledger::Entries,
-    pool::{Pool, PoolApi, PoolId, Scope},
-    range::AddressRange,
     registrar::SeenService,
     report::{Report, ReportedAddress},
     request::Request,
-    segment::{Interface, InterfaceFilter},
+    segment::Interface,
     service::{FamilyPolicy, Port, Protocol, Service, ServiceKey, TrafficPolicy},
 };
 
@@ -80,7 +74,10 @@ pub fn seen_service(object: &ApiService, classes: &Classes) -> SeenService {
         let vip = entry.ip_mode.as_deref().is_none_or(|mode| mode == "VIP");
         entry.hostname.is_none() && entry.ip.is_some() && vip
     });
-    let addresses = entries.iter().filter_map(|entry| parse_address(entry.ip.as_deref()?)).collect();
+    let addresses = entries
+        .iter()
+        .filter_map(|entry| parse_address(entry.ip.as_deref()?))
+        .collect();
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let mut conditions: Vec<Condition> = conditions
         .into_iter()
@@ -100,7 +97,11 @@ pub fn seen_service(object: &ApiService, classes: &Classes) -> SeenService {
     SeenService {
         uid: meta.uid.clone().unwrap_or_default(),
         version: meta.resource_version.clone().unwrap_or_default(),
-        wants: if deleting { None } else { service(object, classes) },
+        wants: if deleting {
+            None
+        } else {
+            service(object, classes)
+        },
         deleting,
         finalizer: finalizers.is_some_and(|all| all.iter().any(|one| one == FINALIZER)),
         addresses,
@@ -128,7 +129,10 @@ fn service(object: &ApiService, classes: &Classes) -> Option<Service> {
             "SCTP" => Protocol::Sctp,
             _ => return None,
         };
-        Some(Port { protocol, number: u16::try_from(port.port).ok()? })
+        Some(Port {
+            protocol,
+            number: u16::try_from(port.port).ok()?,
+        })
     });
     let seen = exposed(object);
     Some(Service {
@@ -164,13 +168,21 @@ pub fn announced_service(object: &ApiService, classes: &Classes) -> Option<Expos
 fn exposed(object: &ApiService) -> Exposed {
     let spec = object.spec.as_ref();
     let local = spec.and_then(|spec| spec.external_traffic_policy.as_deref()) == Some("Local");
-    let ingress = object.status.as_ref().and_then(|status| {
-        status.load_balancer.as_ref()?.ingress.as_ref()
-    });
-    let annotation = object.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES));
+    let ingress = object
+        .status
+        .as_ref()
+        .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let annotation = object
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(SOURCE_RANGES));
     let listed = spec.and_then(|spec| spec.load_balancer_source_ranges.as_ref());
     let source_ranges = match listed.filter(|ranges| !ranges.is_empty()) {
-        Some(ranges) => ranges.iter().filter_map(|range| range.parse().ok()).collect(),
+        Some(ranges) => ranges
+            .iter()
+            .filter_map(|range| range.parse().ok())
+            .collect(),
         None => annotation
             .into_iter()
             .flat_map(|text| text.split(','))
@@ -179,7 +191,11 @@ fn exposed(object: &ApiService) -> Exposed {
     };
     Exposed {
         labels: object.metadata.labels.clone().unwrap_or_default(),
-        traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
+        traffic_policy: if local {
+            TrafficPolicy::Local
+        } else {
+            TrafficPolicy::Cluster
+        },
         source_ranges,
         addresses: ingress
             .into_iter()
@@ -193,32 +209,61 @@ fn exposed(object: &ApiService) -> Exposed {
 /// `spec.ipFamilies`; from the cluster addresses where a server does not fill it in.
 fn families(object: &ApiService) -> Vec<Family> {
     let spec = object.spec.as_ref();
-    let named = spec.and_then(|spec| spec.ip_families.as_ref()).into_iter().flatten();
+    let named = spec
+        .and_then(|spec| spec.ip_families.as_ref())
+        .into_iter()
+        .flatten();
     let mut families: Vec<Family> = named
-        .filter_map(|name| Family::ALL.into_iter().find(|family| family.as_str() == name))
+        .filter_map(|name| {
+            Family::ALL
+                .into_iter()
+                .find(|family| family.as_str() == name)
+        })
         .collect();
     if families.is_empty() {
-        let addresses = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
-        families.extend(addresses.filter_map(|text| parse_address(text)).map(Family::of));
+        let addresses = spec
+            .and_then(|spec| spec.cluster_ips.as_ref())
+            .into_iter()
+            .flatten();
+        families.extend(
+            addresses
+                .filter_map(|text| parse_address(text))
+                .map(Family::of),
+        );
     }
     families.dedup();
     families.truncate(2);
-    if families.is_empty() { vec![Family::V4] } else { families }
+    if families.is_empty() {
+        vec![Family::V4]
+    } else {
+        families
+    }
 }
 
 /// A node.
 pub fn node(object: &Node) -> atlas::Node {
     let labels = object.metadata.labels.clone().unwrap_or_default();
     let status = object.status.as_ref();
-    let addresses = status.and_then(|status| status.addresses.as_ref()).into_iter().flatten();
+    let addresses = status
+        .and_then(|status| status.addresses.as_ref())
+        .into_iter()
+        .flatten();
     let mut internal = addresses.filter(|address| address.type_ == "InternalIP");
-    let unavailable = status.and_then(|status| status.conditions.as_ref()).is_some_and(|all| {
-        all.iter().any(|one| one.type_ == "NetworkUnavailable" && one.status == "True")
-    });
+    let unavailable = status
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|all| {
+            all.iter()
+                .any(|one| one.type_ == "NetworkUnavailable" && one.status == "True")
+        });
     let spec = object.spec.as_ref();
-    let taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    let taints = spec
+        .and_then(|spec| spec.taints.as_ref())
+        .into_iter()
+        .flatten();
     let going_away = taints.into_iter().any(|taint| taint.key == GOING_AWAY);
-    let labelled = labels.get(LOAD_BALANCER_NODE_LABEL).is_some_and(|value| value == "true");
+    let labelled = labels
+        .get(LOAD_BALANCER_NODE_LABEL)
+        .is_some_and(|value| value == "true");
     atlas::Node {
         address: internal.find_map(|address| parse_address(&address.address)),
         may_serve: labelled && !unavailable,
@@ -229,99 +274,27 @@ pub fn node(object: &Node) -> atlas::Node {
 
 /// The Service of a slice, and its endpoints.
 pub fn endpoints(slice: &EndpointSlice) -> Option<(ServiceKey, Vec<atlas::Endpoint>)> {
-    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
+    let name = slice
+        .metadata
+        .labels
+        .as_ref()?
+        .get("kubernetes.io/service-name")?;
     let key = ServiceKey::new(slice.metadata.namespace.clone()?, name.clone());
     let endpoints = slice.endpoints.iter().flatten().map(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
-        let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
-        let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(ready);
-        atlas::Endpoint { node: endpoint.node_name.clone(), ready, serving: ready || serving }
+        let ready = conditions
+            .and_then(|conditions| conditions.ready)
+            .unwrap_or(true);
+        let serving = conditions
+            .and_then(|conditions| conditions.serving)
+            .unwrap_or(ready);
+        atlas::Endpoint {
+            node: endpoint.node_name.clone(),
+            ready,
+            serving: ready || serving,
+        }
     });
     Some((key, endpoints.collect()))
-}
-
-/// A pool of ours.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn pool(object: &AddressPool) -> Result<Pool, String> {
-    let spec = &object.spec;
-    let mut reservations = BTreeMap::new();
-    for reservation in &spec.reservations {
-        let address = parse_address(&reservation.address)
-            .ok_or_else(|| format!("reservation: `{}` is no IP address", reservation.address))?;
-        let service = ServiceKey::new(reservation.namespace.clone(), reservation.service.clone());
-        reservations.insert(address, service);
-    }
-    Ok(Pool {
-        ranges: ranges(&spec.addresses)?,
-        excluded: ranges(&spec.excluded)?,
-        reservations,
-        avoid_buggy: spec.avoid_buggy_ips,
-        manual_assign: spec.manual_assign,
-        disabled: spec.disabled,
-        priority: NonZeroU32::new(spec.priority),
-        scope: scope(&spec.namespaces, &spec.namespace_selectors, &spec.service_selectors)?,
-        ..empty_pool(&object.metadata, PoolApi::Bundled)
-    })
-}
-
-/// A pool of MetalLB's.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn metallb_pool(object: &IPAddressPool) -> Result<Pool, String> {
-    let spec = &object.spec;
-    let allocation = spec.service_allocation.clone().unwrap_or_default();
-    let scope = scope(
-        &allocation.namespaces,
-        &allocation.namespace_selectors,
-        &allocation.service_selectors,
-    )?;
-    Ok(Pool {
-        ranges: ranges(&spec.addresses)?,
-        avoid_buggy: spec.avoid_buggy_ips,
-        manual_assign: spec.auto_assign == Some(false),
-        priority: u32::try_from(allocation.priority).ok().and_then(NonZeroU32::new),
-        scope,
-        ..empty_pool(&object.metadata, PoolApi::MetalLb)
-    })
-}
-
-/// An advertisement of ours.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn advertisement(object: &L2Advertisement) -> Result<Advertisement, String> {
-    let spec = &object.spec;
-    let patterns = spec.interfaces.iter().map(String::as_str);
-    Ok(Advertisement {
-        api: PoolApi::Bundled,
-        name: object.metadata.name.clone().unwrap_or_default(),
-        pools: spec.pools.iter().cloned().collect(),
-        pool_selectors: selectors(&spec.pool_selectors)?,
-        service_selectors: selectors(&spec.service_selectors)?,
-        node_selectors: selectors(&spec.node_selectors)?,
-        interfaces: InterfaceFilter::new(patterns).map_err(|error| error.to_string())?,
-    })
-}
-
-/// An advertisement of MetalLB's.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn metallb_advertisement(object: &MetalLbAdvertisement) -> Result<Advertisement, String> {
-    let spec = &object.spec;
-    let patterns = spec.interfaces.iter().map(String::as_str);
-    Ok(Advertisement {
-        api: PoolApi::MetalLb,
-        name: object.metadata.name.clone().unwrap_or_default(),
-        pools: spec.ip_address_pools.iter().cloned().collect(),
-        pool_selectors: selectors(&spec.ip_address_pool_selectors)?,
-        service_selectors: selectors(&spec.service_selectors)?,
-        node_selectors: selectors(&spec.node_selectors)?,
-        interfaces: InterfaceFilter::new(patterns).map_err(|error| error.to_string())?,
-    })
 }
 
 /// A block of the ledger; what makes no sense in it is left out.
@@ -329,7 +302,10 @@ pub fn block(object: &AddressBlock) -> Entries {
     let allocations = object.spec.allocations.iter();
     allocations
         .filter_map(|(address, services)| {
-            let services = services.iter().filter_map(|text| ServiceKey::parse(text)).collect();
+            let holder = |(text, version): (&String, &String)| {
+                Some((ServiceKey::parse(text)?, version.clone()))
+            };
+            let services = services.iter().filter_map(holder).collect();
             Some((parse_address(address)?, services))
         })
         .collect()
@@ -337,7 +313,9 @@ pub fn block(object: &AddressBlock) -> Entries {
 
 /// What a speaker reports.
 pub fn report(object: &Speaker) -> Report {
-    let Some(status) = &object.status else { return Report::default() };
+    let Some(status) = &object.status else {
+        return Report::default();
+    };
     let addresses = status.addresses.iter().filter_map(|one| {
         let reported = ReportedAddress {
             term: one.term,
@@ -373,47 +351,16 @@ pub fn labels(meta: &ObjectMeta) -> Labels {
     meta.labels.clone().unwrap_or_default()
 }
 
-fn empty_pool(meta: &ObjectMeta, api: PoolApi) -> Pool {
-    let name = meta.name.clone().unwrap_or_default();
-    Pool { created: created(meta), labels: labels(meta), ..Pool::empty(PoolId { name, api }) }
-}
-
 fn created(meta: &ObjectMeta) -> i64 {
-    meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
-}
-
-fn ranges(texts: &[String]) -> Result<Vec<AddressRange>, String> {
-    texts
-        .iter()
-        .map(|text| text.parse().map_err(|error| format!("`{text}`: {error}")))
-        .collect()
-}
-
-fn scope(
-    namespaces: &[String],
-    namespace_selectors: &[LabelSelector],
-    service_selectors: &[LabelSelector],
-) -> Result<Scope, String> {
-    Ok(Scope {
-        namespaces: namespaces.iter().cloned().collect::<BTreeSet<_>>(),
-        namespace_selectors: selectors(namespace_selectors)?,
-        service_selectors: selectors(service_selectors)?,
-    })
-}
-
-fn selectors(selectors: &[LabelSelector]) -> Result<Vec<Selector>, String> {
-    let convert = |selector: &LabelSelector| {
-        let labels = selector.match_labels.iter().flatten();
-        let expressions = selector.match_expressions.iter().flatten().map(|one| {
-            (one.key.as_str(), one.operator.as_str(), one.values.as_deref().unwrap_or(&[]))
-        });
-        Selector::new(labels, expressions).map_err(|error| error.to_string())
-    };
-    selectors.iter().map(convert).collect()
+    meta.creation_timestamp
+        .as_ref()
+        .map_or(0, |time| time.0.as_second())
 }
 
 fn parse_address(text: &str) -> Option<IpAddr> {
-    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    text.parse::<IpAddr>()
+        .ok()
+        .map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -1,5 +1,14 @@
 //! Our API group, `bundledlb.io/v1`.
 
+#![expect(
+    unreachable_pub,
+    reason = "`KubeSchema` copies each type to where nobody can reach it"
+)]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column is written in the same words"
+)]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
@@ -19,13 +28,46 @@ use serde::{Deserialize, Serialize};
     status = "AddressPoolStatus",
     derive = "PartialEq",
     doc = "Addresses for Services of type LoadBalancer.",
-    printcolumn(name = "IPv4", type_ = "string", json_path = ".status.ipv4.total", description = "IPv4 addresses in all"),
-    printcolumn(name = "Used", type_ = "string", json_path = ".status.ipv4.assigned", description = "IPv4 addresses that Services have"),
-    printcolumn(name = "Free", type_ = "string", json_path = ".status.ipv4.available", description = "IPv4 addresses that are left"),
-    printcolumn(name = "IPv6 used", type_ = "string", json_path = ".status.ipv6.assigned", priority = 1),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "IPv4",
+        type_ = "string",
+        json_path = ".status.ipv4.total",
+        description = "IPv4 addresses in all"
+    ),
+    printcolumn(
+        name = "Used",
+        type_ = "string",
+        json_path = ".status.ipv4.assigned",
+        description = "IPv4 addresses that Services have"
+    ),
+    printcolumn(
+        name = "Free",
+        type_ = "string",
+        json_path = ".status.ipv4.available",
+        description = "IPv4 addresses that are left"
+    ),
+    printcolumn(
+        name = "IPv6 used",
+        type_ = "string",
+        json_path = ".status.ipv6.assigned",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressPoolSpec {
@@ -53,6 +95,7 @@ pub struct AddressPoolSpec {
     pub disabled: bool,
     /// Lower comes first; 0 or absent comes last.
     #[serde(default)]
+    #[schemars(extend("format" = "int64"))]
     pub priority: u32,
     /// Namespaces by name; together with `namespaceSelectors`; both absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -131,7 +174,11 @@ pub struct Usage {
     doc = "Where the addresses of pools are announced by ARP and NDP.",
     printcolumn(name = "Pools", type_ = "string", json_path = ".spec.pools"),
     printcolumn(name = "Interfaces", type_ = "string", json_path = ".spec.interfaces"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct L2AdvertisementSpec {
@@ -164,13 +211,18 @@ pub struct L2AdvertisementSpec {
     category = "bundledlb",
     derive = "PartialEq",
     doc = "A block of the ledger: which Service each address is given to. Written by the controller alone.",
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressBlockSpec {
-    /// Services (`namespace/name`) by address.
+    /// By address, the Services (`namespace/name`) that have it, each with the version of it that the address may be
+    /// written on.
     #[serde(default)]
-    pub allocations: BTreeMap<String, Vec<String>>,
+    pub allocations: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What the speaker of a node does. Written by that speaker alone.
@@ -187,7 +239,11 @@ pub struct AddressBlockSpec {
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Addresses", type_ = "integer", json_path = ".status.count"),
     printcolumn(name = "Silent", type_ = "string", json_path = ".status.silent"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SpeakerSpec {}
@@ -201,6 +257,7 @@ pub struct SpeakerStatus {
     pub phase: String,
     /// Addresses it answers for.
     #[serde(default)]
+    #[schemars(extend("format" = "int64"))]
     pub count: u32,
     /// Those addresses; the first 5000.
     #[serde(default)]
@@ -225,6 +282,7 @@ pub struct SpeakerAddress {
     /// The address.
     pub address: String,
     /// Term of its claim: of two claims the higher one counts.
+    #[schemars(extend("format" = "int64"))]
     pub term: u64,
     /// Interface it is answered on.
     pub interface: String,

@@ -6,5 +6,4 @@ pub mod crd;
 pub mod follow;
 pub mod lease;
 pub mod metallb;
-pub mod optional;
 pub mod write;

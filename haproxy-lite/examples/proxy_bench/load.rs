@@ -213,6 +213,17 @@ impl Connection {
         (self.since, self.got) = (since, 0);
         net::write(self.stream.as_fd(), ask).map(drop)
     }
+
+    /// Throws away what has come, up to the length of `most`.
+    fn discard(&self, most: &mut [u8]) -> io::Result<u64> {
+        if most.is_empty() {
+            return Ok(0);
+        }
+        match net::discard(self.stream.as_fd(), most)? {
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read.unwrap_or(0) as u64),
+        }
+    }
 }
 
 /// When requests are due in an open loop. A request that finds no free connection waits, and its wait counts.
@@ -264,26 +275,53 @@ impl Schedule {
 /// Endless answers.
 pub(crate) fn bulk(load: &Load) -> io::Result<()> {
     net::enter(&load.netns)?;
-    let epoll = net::poll()?;
     let mut connections = open_all(load)?;
-    for (slot, connection) in connections.iter_mut().enumerate() {
+    for connection in &mut connections {
         connection.ask(&request(ANSWER, u64::MAX), Instant::now())?;
+    }
+    let mut measure = Measure::new(load);
+    if load.rate == 0 {
+        drink(&connections, &mut measure)?;
+    } else {
+        sip(&mut connections, load.rate, &mut measure)?;
+    }
+    measure.report();
+    Ok(())
+}
+
+/// As quickly as it comes.
+fn drink(connections: &[Connection], measure: &mut Measure) -> io::Result<()> {
+    let epoll = net::poll()?;
+    for (slot, connection) in connections.iter().enumerate() {
         net::watch(&epoll, &connection.stream, EpollFlags::EPOLLIN, slot)?;
     }
-    let mut most = vec![0; 1 << 20];
-    let mut measure = Measure::new(load);
+    let mut most = vec![0; MOUTHFUL];
     let mut events = [EpollEvent::empty(); 64];
     while measure.goes_on()? {
         let ready = epoll.wait(&mut events, EpollTimeout::from(50_u8))?;
         for event in &events[..ready] {
             let slot = usize::try_from(event.data()).map_err(Error::other)?;
-            match net::discard(connections[slot].stream.as_fd(), &mut most)? {
-                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => measure.operations += read.unwrap_or(0) as u64,
-            }
+            measure.operations += connections[slot].discard(&mut most)?;
         }
     }
-    measure.report();
+    Ok(())
+}
+
+/// So many bytes per second of each, a thousand times a second.
+fn sip(connections: &mut [Connection], rate: u64, measure: &mut Measure) -> io::Result<()> {
+    let mut most = vec![0; MOUTHFUL];
+    let began = Instant::now();
+    while measure.goes_on()? {
+        std::thread::sleep(Duration::from_millis(1));
+        let micros = u64::try_from(began.elapsed().as_micros()).map_err(Error::other)?;
+        let due = rate.saturating_mul(micros) / 1_000_000;
+        for connection in &mut *connections {
+            let wanted = usize::try_from(due.saturating_sub(connection.got)).unwrap_or(MOUTHFUL);
+            let taken = connection.discard(&mut most[..wanted.min(MOUTHFUL)])?;
+            connection.got += taken;
+            measure.operations += taken;
+        }
+    }
     Ok(())
 }
 
@@ -322,3 +360,5 @@ fn open_all(load: &Load) -> io::Result<Vec<Connection>> {
 }
 
 const TIMER: usize = usize::MAX;
+/// Bytes that one call throws away at most.
+const MOUTHFUL: usize = 1 << 20;

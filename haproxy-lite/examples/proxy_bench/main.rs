@@ -5,7 +5,7 @@
 //! proxy_bench serve NETNS@IP:PORT…                     answers requests, in several network namespaces
 //! proxy_bench short NETNS IP:PORT --connections N …    connect, one request, close, again
 //! proxy_bench keep  NETNS IP:PORT --connections N …    requests on open connections; --rate: open loop
-//! proxy_bench bulk  NETNS IP:PORT --connections N …    endless answers
+//! proxy_bench bulk  NETNS IP:PORT --connections N …    endless answers; --rate: bytes per second of each
 //! proxy_bench idle  NETNS IP:PORT --connections N      watches that wait until standard input ends
 //! ```
 //!
@@ -64,7 +64,8 @@ struct Load {
     /// Time before it, not measured
     #[arg(long, default_value_t = 200)]
     warm_millis: u64,
-    /// Requests per second, sent when they are due whatever became of the others; 0: as quickly as answers come
+    /// Requests per second, sent when they are due whatever became of the others, or bytes per second of an endless
+    /// answer; 0: as quickly as they come
     #[arg(long, default_value_t = 0)]
     rate: u64,
     /// Bytes of an answer

@@ -37,18 +37,40 @@ pub(crate) fn serve(listen: &[String]) -> io::Result<()> {
     let payload = vec![b'a'; 1 << 18];
     let mut clients: BTreeMap<usize, Client> = BTreeMap::new();
     let mut events = [EpollEvent::empty(); 512];
+    let mut last = 0;
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        let mut bulk = Vec::new();
         for event in &events[..ready] {
             let token = usize::try_from(event.data()).map_err(Error::other)?;
             if let Some(listener) = token.checked_sub(LISTENERS).and_then(|n| listeners.get(n)) {
                 accept(listener, &epoll, &mut clients)?;
-            } else if let Some(client) = clients.get_mut(&token)
-                && !client.turn(event.events(), &epoll, &payload)
-            {
-                clients.remove(&token);
+            } else if clients.get(&token).is_some_and(Client::is_bulk) {
+                bulk.push((token, event.events()));
+            } else {
+                turn(&mut clients, token, event.events(), &epoll, &payload);
             }
         }
+        // One of the endless answers at a time, in turn, so that small ones need not wait for all of them.
+        bulk.sort_unstable_by_key(|(token, _)| (*token <= last, *token));
+        if let Some((token, flags)) = bulk.first() {
+            last = *token;
+            turn(&mut clients, *token, *flags, &epoll, &payload);
+        }
+    }
+}
+
+fn turn(
+    clients: &mut BTreeMap<usize, Client>,
+    token: usize,
+    flags: EpollFlags,
+    epoll: &Epoll,
+    payload: &[u8],
+) {
+    if let Some(client) = clients.get_mut(&token)
+        && !client.turn(flags, epoll, payload)
+    {
+        clients.remove(&token);
     }
 }
 
@@ -74,6 +96,10 @@ fn accept(
 }
 
 impl Client {
+    fn is_bulk(&self) -> bool {
+        self.left > 0
+    }
+
     /// False: it is over.
     fn turn(&mut self, events: EpollFlags, epoll: &Epoll, payload: &[u8]) -> bool {
         if self.left == 0 {
@@ -96,17 +122,19 @@ impl Client {
         self.answer(epoll, payload).is_ok()
     }
 
+    /// A payload at most: whoever wants endless answers shares the thread with those who want small ones.
     fn answer(&mut self, epoll: &Epoll, payload: &[u8]) -> io::Result<()> {
-        while self.left > 0 {
+        if self.left > 0 {
             let most = usize::try_from(self.left)
                 .unwrap_or(usize::MAX)
                 .min(payload.len());
-            match net::write(self.stream.as_fd(), &payload[..most])? {
-                0 => return self.wait_for(EpollFlags::EPOLLOUT, true, epoll),
-                sent => self.left -= sent as u64,
-            }
+            self.left -= net::write(self.stream.as_fd(), &payload[..most])? as u64;
         }
-        self.wait_for(EpollFlags::EPOLLIN, false, epoll)
+        if self.left > 0 {
+            self.wait_for(EpollFlags::EPOLLOUT, true, epoll)
+        } else {
+            self.wait_for(EpollFlags::EPOLLIN, false, epoll)
+        }
     }
 
     fn wait_for(&mut self, flags: EpollFlags, room: bool, epoll: &Epoll) -> io::Result<()> {

@@ -35,6 +35,8 @@ pub(crate) struct Gear {
     pub(crate) pipes: PipePool,
     /// Whether bulk may go through pipes.
     pub(crate) splice: bool,
+    /// Bytes that all flows have moved.
+    pub(crate) moved: u64,
 }
 
 impl Gear {
@@ -43,6 +45,7 @@ impl Gear {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             pipes: PipePool::default(),
             splice,
+            moved: 0,
         }
     }
 }
@@ -59,6 +62,8 @@ pub(crate) struct Flow {
     end_follows: bool,
     ended: bool,
     finished: bool,
+    /// The sink has taken less than it was offered and has not reported room since.
+    sink_full: bool,
     full_reads: u8,
 }
 
@@ -80,6 +85,11 @@ impl Flow {
         self.end_follows |= end_follows;
     }
 
+    /// The sink has reported room.
+    pub(crate) fn sink_ready(&mut self) {
+        self.sink_full = false;
+    }
+
     /// Bytes wait for the sink.
     pub(crate) fn is_blocked(&self) -> bool {
         self.held.is_some() || self.pipe.as_ref().is_some_and(|p| !p.is_empty())
@@ -87,7 +97,13 @@ impl Flow {
 
     /// A turn would move something without waiting for the sink.
     pub(crate) fn wants_turn(&self) -> bool {
-        !self.finished && self.readable && !self.is_blocked()
+        let blocked = self.is_blocked();
+        !self.finished && (blocked && !self.sink_full || !blocked && self.readable)
+    }
+
+    /// It has moved much lately: its turns are long.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.full_reads >= SPLICE_AFTER
     }
 
     /// The sink knows of the end, or is gone.
@@ -127,6 +143,20 @@ impl Flow {
         gear: &mut Gear,
         before_send: impl FnOnce(u64),
     ) -> Turn {
+        let before = self.moved;
+        let turn = self.try_turn(source, sink, gear, before_send);
+        gear.moved += self.moved - before;
+        self.sink_full = turn == Turn::Blocked;
+        turn
+    }
+
+    fn try_turn(
+        &mut self,
+        source: BorrowedFd<'_>,
+        sink: BorrowedFd<'_>,
+        gear: &mut Gear,
+        before_send: impl FnOnce(u64),
+    ) -> Turn {
         if self.finished {
             return Turn::Waiting;
         }
@@ -139,7 +169,7 @@ impl Flow {
         if !self.readable {
             return Turn::Waiting;
         }
-        let spliced = if gear.splice && self.full_reads >= SPLICE_AFTER {
+        let spliced = if gear.splice && self.is_bulk() {
             gear.pipes.take()
         } else {
             None

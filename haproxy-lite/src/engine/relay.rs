@@ -29,6 +29,9 @@ impl Worker {
             if ready.readable() {
                 session.up.source_ready(ready.peer_finished());
             }
+            if ready.writable() {
+                session.down.sink_ready();
+            }
             if session.server.is_none() {
                 if ready.failed() || ready.hung_up() {
                     self.end(key, Termination::ClientLeftEarly);
@@ -38,32 +41,64 @@ impl Worker {
             } else if ready.failed() && session.up.is_finished() {
                 self.end(key, Termination::ClientAborted);
             } else {
-                let room = ready.writable() && session.down.is_blocked();
-                self.relay(key, ready.readable(), room);
+                self.take_turn(key);
             }
         } else if endpoint == session.endpoint && session.server.is_some() {
             if ready.readable() {
                 session.down.source_ready(ready.peer_finished());
             }
+            if ready.writable() {
+                session.up.sink_ready();
+            }
             if ready.failed() && session.down.is_finished() {
                 self.end(key, Termination::ServerAborted);
             } else {
-                let room = ready.writable() && session.up.is_blocked();
-                self.relay(key, room, ready.readable());
+                self.take_turn(key);
             }
         } else {
             self.handle_attempt(key, endpoint, ready);
         }
     }
 
-    /// One more turn for whatever had more to move.
-    pub(super) fn relay_rest(&mut self, key: Key) {
+    /// A turn now, or in line with the others when the last ones were long: whoever has little to move comes first.
+    fn take_turn(&mut self, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        session.marks.queued = false;
+        if session.up.is_bulk() || session.down.is_bulk() {
+            self.stand_in_line(key);
+        } else if !session.marks.queued {
+            self.relay_wanted(key);
+        }
+    }
+
+    /// The turn of a session that stood in line.
+    pub(super) fn relay_rest(&mut self, key: Key) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.marks.queued = false;
+            self.relay_wanted(key);
+        }
+    }
+
+    fn relay_wanted(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
         let (up, down) = (session.up.wants_turn(), session.down.wants_turn());
-        self.relay(key, up, down);
+        if up || down {
+            self.relay(key, up, down);
+        }
+    }
+
+    fn stand_in_line(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let wanted = session.up.wants_turn() || session.down.wants_turn();
+        if wanted && !session.marks.queued {
+            session.marks.queued = true;
+            self.ready.push_back(key);
+        }
     }
 
     /// Gives the wanted directions a turn each.
@@ -82,9 +117,8 @@ impl Worker {
                 Termination::Completed
             };
             self.end(key, why);
-        } else if (session.up.wants_turn() || session.down.wants_turn()) && !session.marks.queued {
-            session.marks.queued = true;
-            self.ready.push_back(key);
+        } else {
+            self.stand_in_line(key);
         }
     }
 

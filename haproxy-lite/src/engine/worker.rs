@@ -230,9 +230,14 @@ impl Worker {
         self.gear.pipes.shrink();
     }
 
-    /// One more turn for each session that had more to move.
+    /// A turn for each session that stands in line, until much has been moved: those who have just got something to move
+    /// may have little.
     fn give_turns(&mut self) {
+        let enough = self.gear.moved + ROUND;
         for _ in 0..self.ready.len() {
+            if self.gear.moved >= enough {
+                return;
+            }
             let Some(key) = self.ready.pop_front() else {
                 return;
             };
@@ -303,6 +308,8 @@ impl Worker {
 }
 
 const SWEEP: Millis = 1000;
+/// Bytes between two looks at what is ready: some 50 µs of the thread's time.
+const ROUND: u64 = 256 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -10,15 +10,19 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Node, Secret};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
 use kube::{Client, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::etcd::Gateway;
 use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi, manifests};
 use crate::core::cluster_view::{ClusterView, NodeView};
 use crate::core::desired::Taint;
+use crate::core::service_view::Objects;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -132,6 +136,26 @@ impl KubeApi {
         }
     }
 
+    /// All objects of a kind; `None`: the API does not know it.
+    async fn list(&self, kind: &ApiResource) -> Result<Option<Vec<Value>>, ApiFailure> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), kind);
+        let params = ListParams::default();
+        let what = format!("list {}", kind.plural);
+        self.patiently(&what, || async {
+            let items = match api.list(&params).await {
+                Ok(list) => list.items,
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let values = items.iter().map(serde_json::to_value);
+            values
+                .collect::<Result<Vec<_>, _>>()
+                .map(Some)
+                .map_err(kube::Error::SerdeError)
+        })
+        .await
+    }
+
     async fn try_mark(&self, mark: &Mark) -> Result<(), kube::Error> {
         let Mark {
             node: name,
@@ -199,6 +223,26 @@ impl ClusterApi for KubeApi {
             Ok(ClusterView {
                 nodes: named.collect(),
                 etcd: BTreeSet::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
+        async move {
+            let kind = |group: &str, kind: &str, plural: &str| {
+                let gvk = GroupVersionKind::gvk(group, "v1", kind);
+                ApiResource::from_gvk_with_plural(&gvk, plural)
+            };
+            let pools = kind("bundledlb.io", "AddressPool", "addresspools");
+            let speakers = kind("bundledlb.io", "Speaker", "speakers");
+            Ok(Objects {
+                pools: self.list(&pools).await?,
+                speakers: self.list(&speakers).await?,
+                services: self
+                    .list(&kind("", "Service", "services"))
+                    .await?
+                    .unwrap_or_default(),
             })
         }
         .boxed()

@@ -66,13 +66,22 @@ pub(super) async fn apply(client: &Client, object: &Value) -> Result<bool, kube:
         Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
     };
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let before = api
-        .get_opt(name)
-        .await?
-        .and_then(|object| object.metadata.resource_version);
+    let before = api.get_opt(name).await?;
     let params = PatchParams::apply(MANAGER).force();
     let after = api.patch(name, &params, &Patch::Apply(object)).await?;
-    Ok(before != after.metadata.resource_version)
+    let as_value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
+    Ok(before.is_none_or(|before| differs(object, &as_value(&before), &as_value(&after))))
+}
+
+/// Whether a field that `applied` names was changed. Others are not ours: controllers write statuses and
+/// annotations at the same time.
+fn differs(applied: &Value, before: &Value, after: &Value) -> bool {
+    match applied {
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, applied)| differs(applied, &before[key], &after[key])),
+        _ => before != after,
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +94,31 @@ mod tests {
         let objects = objects(text, "x.yaml").expect("two objects");
         let names: Vec<_> = objects.iter().map(describe).collect();
         assert_eq!(names, ["A/a", "B/b"]);
+    }
+
+    #[test]
+    fn only_what_is_applied_counts_as_changed() {
+        use serde_json::json;
+        let applied = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"list": [{"x": 1}]}});
+        let before = json!({
+            "metadata": {"labels": {"a": "1", "b": "2"}, "resourceVersion": "7"},
+            "spec": {"list": [{"x": 1, "given": true}]},
+            "status": {"ready": 1},
+        });
+        let mut after = before.clone();
+        after["metadata"]["resourceVersion"] = json!("8");
+        after["metadata"]["labels"]["b"] = json!("3");
+        after["status"]["ready"] = json!(2);
+        assert!(!differs(&applied, &before, &after));
+        for path in ["/metadata/labels/a", "/spec/list/0/x"] {
+            let mut after = after.clone();
+            *after.pointer_mut(path).expect("a field") = json!("other");
+            assert!(differs(&applied, &before, &after), "{path}");
+        }
+        assert!(
+            differs(&applied, &json!({}), &after),
+            "a field that was not there"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::core::cluster_view::ClusterView;
+use crate::core::service_view::Objects;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -53,6 +54,8 @@ pub enum ApiFailure {
 pub trait ClusterApi: Send + Sync {
     /// Nodes as they are.
     fn view(&self) -> BoxFuture<'_, Result<ClusterView, ApiFailure>>;
+    /// Pools, Services and speakers as they are.
+    fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>>;
     /// Removes a node's object.
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Changes labels and taints of a node.

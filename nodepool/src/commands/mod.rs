@@ -7,6 +7,7 @@ mod diff;
 mod preflight;
 mod render;
 mod reset;
+mod service;
 mod software;
 mod status;
 mod target;
@@ -29,6 +30,8 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Create(cli::Create::Cluster(args)) => create::run(&args, ui).await,
         Command::Check(cli::Check::Config(args)) => config::check(&args, ui),
         Command::Check(cli::Check::Preflight(args)) => preflight::run(&args, ui).await,
+        Command::Check(cli::Check::Service(args)) => service::check(&args, ui).await,
+        Command::Explain(cli::Explain::Owner(args)) => service::explain(&args, ui).await,
         Command::Status(args) => status::run(&args, ui).await,
         Command::Render(args) => render::run(&args, ui),
         Command::Reset(cli::Reset::Cluster(args)) => reset::run(&args, ui).await,

@@ -20,6 +20,8 @@ use crate::ui::Ui;
 
 /// Stands for what only a run makes; it is no valid secret.
 const SECRET: &str = "made-by-create";
+/// Beside the machines: what belongs to all of them.
+const CLUSTER: &str = "cluster";
 
 pub(super) fn run(args: &cli::Render, ui: Ui) -> Result<(), Failure> {
     let cluster = cluster_file::cluster(&args.file, ui)?;
@@ -38,10 +40,28 @@ pub(super) fn run(args: &cli::Render, ui: Ui) -> Result<(), Failure> {
             written += 1;
         }
     }
+    for file in data_plane(&desired, &artefacts) {
+        write(&args.directory.join(CLUSTER).join(&file.path), &file)?;
+        written += 1;
+    }
     ui.result(&format!(
         "{written} files in {}\n",
         args.directory.display()
     ))
+}
+
+/// What is applied through the API.
+fn data_plane(desired: &Desired, artefacts: &Artefacts) -> Vec<NodeFile> {
+    let data_plane = &desired.data_plane;
+    if data_plane.nodes.is_empty() {
+        return Vec::new();
+    }
+    let digest = &artefacts.lbnode.image.digest;
+    let programs = manifest::data_plane::programs(data_plane, digest);
+    let pools = manifest::data_plane::pools(data_plane);
+    let mut files = vec![NodeFile::public("bundled-lb.yaml", programs)];
+    files.extend(pools.map(|text| NodeFile::public("pools.yaml", text)));
+    files
 }
 
 fn write(path: &Path, file: &NodeFile) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use super::target::Target;
 use crate::api::{ApiConnector as _, KubeConnector};
 use crate::cli;
 use crate::core::cluster_view::ClusterView;
+use crate::core::service_view::{self, Objects, ServiceView, Usage};
 use crate::core::status::{Pages, Picture, picture};
 use crate::error::{Exit, Failure};
 use crate::run::{CONCURRENCY, Fleet, Interrupt, MachineSession, World};
@@ -32,7 +33,11 @@ pub(super) async fn run(args: &cli::Status, ui: Ui) -> Result<(), Failure> {
     };
     let fleet = Fleet::connect(&world, &target.desired).await?;
     let (answers, view) = futures::join!(pages(&fleet), view(&target));
-    let picture = picture(
+    let (view, objects) = view.map_or_else(
+        |error| (Err(error), None),
+        |(view, objects)| (Ok(view), Some(objects)),
+    );
+    let mut picture = picture(
         &target.desired,
         view.as_ref().map_err(Clone::clone),
         |machine| {
@@ -42,6 +47,7 @@ pub(super) async fn run(args: &cli::Status, ui: Ui) -> Result<(), Failure> {
                 .unwrap_or_else(|| Err("not asked".to_owned()))
         },
     );
+    picture.data_plane = objects.as_ref().map(service_view::view);
     match args.output {
         cli::Output::Table => ui.result(&text(&picture))?,
         form => ui.listing(form, &picture)?,
@@ -82,13 +88,14 @@ async fn ask(machine: &MachineSession<'_>) -> Result<Pages, String> {
     }
 }
 
-async fn view(target: &Target) -> Result<ClusterView, String> {
+async fn view(target: &Target) -> Result<(ClusterView, Objects), String> {
     let path = target.workspace.kubeconfig();
     let kubeconfig = std::fs::read_to_string(&path)
         .map_err(|error| format!("no kubeconfig `{}`: {error}", path.display()))?;
     let api = KubeConnector.connect(&kubeconfig, None, PATIENCE).await;
     let api = api.map_err(|failure| failure.to_string())?;
-    api.view().await.map_err(|failure| failure.to_string())
+    let both = futures::try_join!(api.view(), api.service_objects());
+    both.map_err(|failure| failure.to_string())
 }
 
 fn text(picture: &Picture) -> String {
@@ -136,12 +143,64 @@ fn text(picture: &Picture) -> String {
         ));
     }
     text.push_str(&format!("\n{table}"));
+    if let Some(view) = &picture.data_plane {
+        text.push_str(&data_plane(view));
+    }
     let problems = picture.problems();
     if !problems.is_empty() {
         text.push_str("\nproblems:\n");
         for problem in problems {
             text.push_str(&format!("  {problem}\n"));
         }
+    }
+    text
+}
+
+/// Pools and Services, each as a table if there are some.
+fn data_plane(view: &ServiceView) -> String {
+    let mut text = String::new();
+    let used = |usage: &Usage| format!("{}/{} used", usage.assigned, usage.total);
+    if !view.pools.is_empty() {
+        let mut table = Table::new(["POOL", "IPV4", "IPV6", "READY"]);
+        for pool in &view.pools {
+            let ready = if pool.ready { "yes" } else { "no" };
+            table.row([
+                pool.pool.clone(),
+                used(&pool.ipv4),
+                used(&pool.ipv6),
+                ready.to_owned(),
+            ]);
+        }
+        text.push_str(&format!("\n{table}"));
+    }
+    if !view.services.is_empty() {
+        let mut table = Table::new([
+            "SERVICE",
+            "ADDRESS",
+            "NODE",
+            "INTERFACE",
+            "MAC",
+            "SINCE",
+            "WHY",
+        ]);
+        for service in &view.services {
+            let owner = service.owner.as_ref();
+            let cell = |of: fn(&service_view::Owner) -> &String| {
+                owner.map_or_else(|| "-".to_owned(), |owner| of(owner).clone())
+            };
+            table.row([
+                service.service.clone(),
+                service
+                    .address
+                    .map_or_else(|| "<pending>".to_owned(), |address| address.to_string()),
+                cell(|owner| &owner.node),
+                cell(|owner| &owner.interface),
+                cell(|owner| &owner.mac),
+                cell(|owner| &owner.since),
+                cell(|owner| &owner.why),
+            ]);
+        }
+        text.push_str(&format!("\n{table}"));
     }
     text
 }

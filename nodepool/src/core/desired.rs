@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use cluster_config::derive::DataPlane;
 use cluster_config::node::{ProxyConfig, VrrpConfig};
 use ipnet::IpNet;
 
@@ -25,6 +26,8 @@ pub struct Desired {
     pub extra_sans: Vec<String>,
     /// Machines: control planes first, in the file's order.
     pub machines: Vec<Machine>,
+    /// Addresses for Services.
+    pub data_plane: DataPlane,
 }
 
 /// A machine as it should be.

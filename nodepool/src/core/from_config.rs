@@ -73,6 +73,7 @@ pub fn desired(cluster: &Cluster) -> Desired {
         service_cidrs: cluster.network().service_cidrs().collect(),
         extra_sans: cluster.control_plane().extra_sans().to_vec(),
         machines,
+        data_plane: derive::data_plane(cluster),
     }
 }
 

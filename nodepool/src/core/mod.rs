@@ -13,5 +13,6 @@ pub mod facts;
 pub mod from_config;
 pub mod plan;
 pub mod preflight;
+pub mod service_view;
 pub mod status;
 pub mod step;

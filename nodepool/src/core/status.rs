@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_view::ClusterView;
 use super::desired::{Desired, Machine};
+use super::service_view::ServiceView;
 
 /// A cluster's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +23,9 @@ pub struct Picture {
     pub vip: VipState,
     /// Machines in the file's order.
     pub nodes: Vec<NodeState>,
+    /// Addresses for Services; absent while the API does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_plane: Option<ServiceView>,
 }
 
 /// Who has the virtual IP.
@@ -218,6 +222,7 @@ pub fn picture(
         api_error: view.err(),
         vip,
         nodes,
+        data_plane: None,
     }
 }
 
@@ -259,6 +264,7 @@ impl Picture {
                 }
             }
         }
+        problems.extend(self.data_plane.iter().flat_map(ServiceView::problems));
         problems
     }
 }

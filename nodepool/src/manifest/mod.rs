@@ -2,6 +2,7 @@
 
 pub mod cni;
 pub mod containerd;
+pub mod data_plane;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod static_pod;

@@ -10,7 +10,7 @@ use super::etcd::Etcd;
 use super::executor::Work;
 use super::fleet::Fleet;
 use super::redact::Redactor;
-use super::{World, new_join_secrets};
+use super::{World, data_plane, new_join_secrets};
 use crate::api::ClusterApi;
 use crate::commands::Artefacts;
 use crate::core::cluster_view::{ClusterView, NodeView};
@@ -345,6 +345,7 @@ impl<'a> Cluster<'a> {
         if let Some((file, text)) = &self.artefacts.cni {
             changed |= self.api()?.apply_manifest(text, file).await?;
         }
+        changed |= data_plane::install(self.api()?, self.desired, self.artefacts).await?;
         self.wait_ready().await?;
         if let Some(secrets) = &self.secrets {
             self.api()?.remove_join_secrets(secrets).await?;

@@ -1,6 +1,7 @@
 //! The drivers: connections, locks, steps, logs. What to do is decided in `crate::core`.
 
 mod cluster;
+mod data_plane;
 mod etcd;
 mod executor;
 mod fleet;

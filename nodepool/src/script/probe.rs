@@ -27,3 +27,11 @@ pub fn role_status() -> Script {
          printf 'version %s\\n' \"$(lbnode version 2>/dev/null | head -n 1)\"\n",
     )
 }
+
+/// Asks the segment who has `address`, pings it, and connects to each of the ports: a line each.
+pub fn check_service(address: IpAddr, ports: &[u16]) -> Script {
+    let script = Script::query("check-service", text::CHECK_SERVICE).arg(address.to_string());
+    ports
+        .iter()
+        .fold(script, |script, port| script.arg(port.to_string()))
+}

@@ -1,5 +1,6 @@
 //! The texts themselves, one file each.
 
+pub(super) const CHECK_SERVICE: &str = include_str!("check_service.sh");
 pub(super) const CONTAINERD_RESTART: &str = concat!(
     include_str!("loaded.sh"),
     include_str!("containerd_restart.sh")

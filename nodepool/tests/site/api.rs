@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember};
 use nodepool::core::cluster_view::{ClusterView, NodeView};
 use nodepool::core::desired::Taint;
+use nodepool::core::service_view::Objects;
 use nodepool::core::step::Mark;
 use nodepool::manifest::kubeadm::JoinSecrets;
 
@@ -53,6 +54,10 @@ impl ClusterApi for FakeApi {
             })
         }
         .boxed()
+    }
+
+    fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
+        async move { Ok(Objects::default()) }.boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
@@ -103,10 +108,35 @@ impl ClusterApi for FakeApi {
 
     fn apply_manifest<'a>(
         &'a self,
-        _: &'a str,
-        _: &'a str,
+        text: &'a str,
+        file: &'a str,
     ) -> BoxFuture<'a, Result<bool, ApiFailure>> {
-        async move { Ok(false) }.boxed()
+        async move {
+            let before = self
+                .site
+                .inner()
+                .texts
+                .insert(file.to_owned(), text.to_owned());
+            if before.as_deref() == Some(text) {
+                return Ok(false);
+            }
+            let objects: Vec<serde_json::Value> =
+                serde_saphyr::from_multiple(text).expect("a manifest");
+            let mut inner = self.site.inner();
+            let mut changed = false;
+            for object in objects {
+                let text = |value: &serde_json::Value| value.as_str().unwrap_or("").to_owned();
+                let key = format!(
+                    "{}/{}",
+                    text(&object["kind"]),
+                    text(&object["metadata"]["name"])
+                );
+                changed |= inner.applied.get(&key) != Some(&object);
+                inner.applied.insert(key, object);
+            }
+            Ok(changed)
+        }
+        .boxed()
     }
 }
 

@@ -54,6 +54,10 @@ pub(crate) struct Inner {
     /// Node objects: labels and taints.
     pub(crate) nodes: BTreeMap<String, api::FakeNode>,
     pub(crate) token_secrets: Vec<String>,
+    /// What was applied, by its name.
+    pub(crate) texts: BTreeMap<String, String>,
+    /// The objects in it, as `Kind/name`.
+    pub(crate) applied: BTreeMap<String, serde_json::Value>,
     /// Addresses of etcd's members.
     pub(crate) etcd: BTreeSet<IpAddr>,
     /// Changing commands so far, as `address id first-argument`.
@@ -80,6 +84,8 @@ impl Site {
             machines: machines.collect(),
             nodes: BTreeMap::new(),
             token_secrets: Vec::new(),
+            texts: BTreeMap::new(),
+            applied: BTreeMap::new(),
             etcd: BTreeSet::new(),
             changes: Vec::new(),
             fault: None,

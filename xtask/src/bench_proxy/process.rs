@@ -174,16 +174,25 @@ impl Load<'_> {
 
     /// Runs it and measures the contestant meanwhile.
     pub(super) fn run(&self, contestant: &Processes) -> Result<Outcome> {
-        let mut started = self.start()?;
+        let started = self.start()?;
         let before = contestant.cpu_seconds();
-        let line = started.next_line()?;
-        let cpu_seconds = contestant.cpu_seconds() - before;
-        started.finish()?;
-        let outcome: Outcome =
-            serde_json::from_str(&line).with_context(|| format!("cannot read `{line}`"))?;
+        let mut cpu_seconds = 0.0;
+        let outcome = Outcome::of(started, || {
+            cpu_seconds = contestant.cpu_seconds() - before;
+        })?;
         Ok(Outcome {
             cpu_seconds,
             ..outcome
         })
+    }
+}
+
+impl Outcome {
+    /// Waits for what a load reports, and calls `then` at once.
+    pub(super) fn of(mut started: Spawned, then: impl FnOnce()) -> Result<Self> {
+        let line = started.next_line()?;
+        then();
+        started.finish()?;
+        serde_json::from_str(&line).with_context(|| format!("cannot read `{line}`"))
     }
 }

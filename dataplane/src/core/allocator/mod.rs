@@ -222,6 +222,11 @@ impl Allocator {
         self.entries.values().map(|entry| &entry.service)
     }
 
+    /// How many Services want addresses.
+    pub fn services_count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The Services that have `address`.
     pub fn tenants(&self, address: IpAddr) -> &[ServiceKey] {
         self.book.tenants(address)

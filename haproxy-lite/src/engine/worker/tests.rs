@@ -14,6 +14,8 @@ use crate::engine::table::{Frontend, ServerFacts, Totals};
 struct Run {
     worker: Worker,
     events: Events,
+    front: SocketAddr,
+    listener: TcpListener,
     client: TcpStream,
     server: TcpStream,
 }
@@ -55,24 +57,26 @@ impl Run {
         )
         .unwrap();
         worker.adopt(table, vec![("api".to_owned(), socket)]);
-        let client = TcpStream::connect(front).unwrap();
         let mut events = Events::with_room_for(16);
-        // Accepts, dials, connects.
-        for _ in 0..3 {
-            worker.work(&mut events, 100).unwrap();
-        }
-        let (server, _) = listener.accept().unwrap();
-        for stream in [&client, &server] {
-            stream
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
-        }
+        let (client, server) = session(&mut worker, &mut events, front, &listener);
         Self {
             worker,
             events,
+            front,
+            listener,
             client,
             server,
         }
+    }
+
+    /// Another client and its server.
+    fn another(&mut self) -> (TcpStream, TcpStream) {
+        session(
+            &mut self.worker,
+            &mut self.events,
+            self.front,
+            &self.listener,
+        )
     }
 
     fn work(&mut self) {
@@ -95,6 +99,26 @@ impl Run {
         self.work();
         self.client.read_exact(&mut byte).unwrap();
     }
+}
+
+fn session(
+    worker: &mut Worker,
+    events: &mut Events,
+    front: SocketAddr,
+    listener: &TcpListener,
+) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(front).unwrap();
+    // Accepts, dials, connects.
+    for _ in 0..3 {
+        worker.work(events, 100).unwrap();
+    }
+    let (server, _) = listener.accept().unwrap();
+    for stream in [&client, &server] {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+    }
+    (client, server)
 }
 
 fn front() -> (SocketAddr, OwnedFd) {
@@ -130,4 +154,58 @@ fn h07_a_byte_in_one_direction_keeps_a_tunnel() {
         run.client.read_exact(&mut [0]).unwrap();
     }
     assert_eq!(run.worker.sessions.keys_where(|_| true).len(), 1);
+}
+
+#[test]
+fn who_has_little_to_move_comes_before_bulk() {
+    let mut run = Run::new();
+    let (mut client, mut server) = run.another();
+    // The first session downloads until its turns are long ones.
+    run.client.set_nonblocking(true).unwrap();
+    run.server.set_nonblocking(true).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let is_bulk = |session: &Session| session.down.is_bulk();
+    while run.worker.sessions.keys_where(is_bulk).is_empty() {
+        // Without room or bytes it goes on.
+        let _ = run.server.write(&buffer);
+        run.work();
+        let _ = run.client.read(&mut buffer);
+    }
+    while run.server.write(&buffer).is_ok() {
+        run.work();
+    }
+    while run.client.read(&mut buffer).is_ok() {}
+    let moved = run.worker.gear.moved;
+    client.write_all(b"a").unwrap();
+    run.worker.epoll.wait(&mut run.events, 1000).unwrap();
+    let keys: Vec<_> = (0..run.events.len()).map(|n| run.events.get(n)).collect();
+    assert!(keys.len() > 1, "bulk has something to do as well");
+    for (bits, readiness) in keys {
+        run.worker.dispatch(Token::from_bits(bits), readiness);
+    }
+    server.read_exact(&mut [0]).unwrap();
+    assert_eq!(run.worker.gear.moved - moved, 1);
+    run.worker.give_turns();
+    assert!(run.worker.gear.moved - moved > 1);
+}
+
+#[test]
+fn a_round_of_bulk_is_short() {
+    let mut run = Run::new();
+    let mut others: Vec<_> = (0..16).map(|_| run.another()).collect();
+    // More than a round, in pieces that are shorter than one.
+    for (_, server) in &mut others {
+        server.write_all(&[0; 48 * 1024]).unwrap();
+    }
+    for key in run.worker.sessions.keys_where(|_| true) {
+        let session = run.worker.sessions.get_mut(key).unwrap();
+        session.down.source_ready(false);
+        session.marks.queued = true;
+        run.worker.ready.push_back(key);
+    }
+    run.worker.give_turns();
+    let first = run.worker.gear.moved;
+    assert!((ROUND..ROUND + 64 * 1024).contains(&first), "{first}");
+    run.worker.give_turns();
+    assert!(run.worker.gear.moved > first);
 }

@@ -63,14 +63,18 @@ impl Situation<'_> {
         if unread || !facts.kubelet_unit.enabled {
             steps.push(Step::EnableKubelet);
         }
+        let digest = &lbnode.image.digest;
         if machine.load_balancer.is_some() {
             steps.extend(missing(facts, manifest::load_balancer_configs(machine)));
-            let digest = &lbnode.image.digest;
-            if facts.images.get(lbnode::IMAGE) != Some(digest) {
-                steps.push(Step::ImportLbnode {
-                    digest: digest.clone(),
-                });
-            }
+        }
+        // Static pods and speakers are the same image.
+        let serves = machine.load_balancer.is_some() || machine.lbnode;
+        if serves && facts.images.get(lbnode::IMAGE) != Some(digest) {
+            steps.push(Step::ImportLbnode {
+                digest: digest.clone(),
+            });
+        }
+        if machine.load_balancer.is_some() {
             steps.extend(missing(
                 facts,
                 manifest::load_balancer_pods(machine, digest),

@@ -1,0 +1,507 @@
+//! A speaker: which addresses this node answers for.
+//!
+//! ```text
+//!   datagrams, Directory, links, time ──► Speaker ──► datagrams to peers, announcements, status
+//! ```
+//!
+//! ```text
+//!             heard everybody                the others have, too            drain, cordon, label gone
+//!   Listening ───────────────► Acquainted ───────────────────────► Serving ◄────────────────────────► Leaving
+//!       │ ▲                                                           ▲│                                │
+//!       │ └──────────── did not run for too long, or was cut off ─────┼┴────────────────────────────────┘
+//!       └──────────────────── waited long enough ─────────────────────┘
+//! ```
+//!
+//! **Claims.** A node that takes an address claims it with a term one above the highest it has seen. Of two claims
+//! the higher term wins, of equal terms the better rendezvous score; the loser lets go in silence, and the winner
+//! announces once more after the loser's last word. Nobody takes an address from a node that is alive and calls
+//! itself fit: so views that differ can never make two nodes fight.
+//!
+//! **Nobody takes it?** The first in the plan takes an unowned address at once, the next one a moment later, and so on:
+//! a node that others believe fit but that cannot cannot block an address.
+//!
+//! **Frozen?** A node that did not run for almost the others' patience stops answering before it does anything else,
+//! and starts again only when every peer that lived before has been heard anew. So does a node whose cable is put
+//! back after nobody was heard through it: what looks unowned to it has been taken over.
+
+mod claims;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use self::claims::{Holding, Why};
+use crate::core::{
+    announcements::{Announcements, Due},
+    ownership::{Directory, NodeView},
+    peers::{
+        datagram::Rejection,
+        membership::{Membership, Peer, Transmit},
+        state::{Claim, NodeState, Phase},
+    },
+    random::Random,
+    segment::Interface,
+};
+
+/// How fast everything goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Between heartbeats.
+    pub heartbeat: Duration,
+    /// Silence after which a peer is dead.
+    pub patience: Duration,
+    /// Between refreshing announcements; zero: none.
+    pub refresh: Duration,
+}
+
+impl Timing {
+    /// How long a starting node waits for peers it does not hear.
+    pub fn hold_off(&self) -> Duration {
+        self.patience + self.heartbeat
+    }
+
+    /// Not running for so long means that the others may have given this node up: its last heartbeat can be
+    /// one interval older than the freeze.
+    pub fn freeze(&self) -> Duration {
+        self.patience.saturating_sub(self.heartbeat * 3 / 2)
+    }
+
+    /// How much later the next in line takes an address that nobody took.
+    pub fn step(&self) -> Duration {
+        self.heartbeat * 2
+    }
+
+    /// How long an unfit node goes on answering so that somebody can take over first.
+    pub fn overlap(&self) -> Duration {
+        self.heartbeat * 2
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send a heartbeat.
+    Transmit(Transmit),
+    /// Tell the neighbours that `address` is here, on the interfaces of its [`Holding`].
+    Announce(Due),
+    /// This node answers for `address` from now on.
+    Took(IpAddr, Why),
+    /// This node does not answer for `address` any more.
+    Released(IpAddr, Why),
+    /// Everything is handed over; the process may end.
+    Drained,
+}
+
+/// A speaker.
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    timing: Timing,
+    random: Random,
+    membership: Membership,
+    directory: Arc<Directory>,
+    informed: bool,
+    /// This node is meant to serve and not cordoned.
+    welcome: bool,
+    interfaces: Vec<Interface>,
+    phase: Phase,
+    phase_since: Instant,
+    /// Set while listening: until when at the latest, and for whom (`None`: everybody with an address).
+    hold_off: Option<Instant>,
+    awaited: Option<BTreeSet<String>>,
+    holdings: BTreeMap<IpAddr, Holding>,
+    /// Highest term seen of each wanted address, and who had it.
+    terms: BTreeMap<IpAddr, (u64, String)>,
+    /// Addresses that others should take: since when, and how many are in line before this node.
+    orphans: BTreeMap<IpAddr, (Instant, u32)>,
+    draining: Option<Instant>,
+    drained: bool,
+    announcements: Announcements,
+    told: Option<NodeState>,
+    next_beat: Instant,
+    last_input: Instant,
+    actions: VecDeque<Action>,
+    dirty: bool,
+    freezes: u64,
+}
+
+impl Speaker {
+    /// A speaker for node `name` that knows nothing yet. `incarnation` grows with every start.
+    pub fn new(
+        now: Instant,
+        name: impl Into<String>,
+        incarnation: u64,
+        timing: Timing,
+        seed: u64,
+    ) -> Self {
+        Self {
+            timing,
+            random: Random::new(seed),
+            membership: Membership::new(name, incarnation, timing.patience),
+            directory: Arc::default(),
+            informed: false,
+            welcome: false,
+            interfaces: Vec::new(),
+            phase: Phase::Listening,
+            phase_since: now,
+            hold_off: None,
+            awaited: None,
+            holdings: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            draining: None,
+            drained: false,
+            announcements: Announcements::new(timing.refresh, seed),
+            told: None,
+            next_beat: now,
+            last_input: now,
+            actions: VecDeque::new(),
+            dirty: true,
+            freezes: 0,
+        }
+    }
+
+    /// New keys for the heartbeats, by name; returns the names of those that are too short. An empty set
+    /// changes nothing: better old keys than none.
+    pub fn handle_keys(
+        &mut self,
+        now: Instant,
+        secrets: &BTreeMap<String, Vec<u8>>,
+    ) -> Vec<String> {
+        self.wake(now);
+        if secrets.is_empty() {
+            return Vec::new();
+        }
+        let short = self.membership.keys_mut().replace(now, secrets);
+        self.dirty = true;
+        self.evaluate(now);
+        short
+    }
+
+    /// What the API says: where the other speakers listen, what is wanted, and whether this node is welcome
+    /// to serve (labelled, not cordoned).
+    pub fn handle_directory(
+        &mut self,
+        now: Instant,
+        directory: Arc<Directory>,
+        addresses: &BTreeMap<String, IpAddr>,
+        welcome: bool,
+    ) {
+        self.wake(now);
+        self.membership.set_addresses(addresses);
+        self.terms
+            .retain(|address, _| directory.addresses.contains_key(address));
+        self.orphans
+            .retain(|address, _| directory.addresses.contains_key(address));
+        self.directory = directory;
+        self.welcome = welcome;
+        self.informed = true;
+        self.dirty = true;
+        self.evaluate(now);
+    }
+
+    /// The interfaces of this node, whenever one changed.
+    pub fn handle_links(&mut self, now: Instant, interfaces: Vec<Interface>) {
+        self.wake(now);
+        let is_up = |all: &[Interface]| all.iter().any(|interface| interface.up);
+        let replugged = !is_up(&self.interfaces) && is_up(&interfaces);
+        self.interfaces = interfaces;
+        self.dirty = true;
+        if replugged && self.answers() && self.is_alone() {
+            self.listen_again(now, None);
+        }
+        self.evaluate(now);
+    }
+
+    /// A heartbeat arrived.
+    ///
+    /// # Errors
+    /// What is not from a speaker of this cluster, or not of this time.
+    pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Rejection> {
+        self.wake(now);
+        let result = self.membership.handle_datagram(now, bytes);
+        if let Ok(heard) = result {
+            self.dirty |= heard.changed;
+            if heard.appeared {
+                // Behind a network that has healed are neighbours who missed what happened here.
+                self.remind_neighbours(now);
+            }
+        }
+        self.evaluate(now);
+        result.map(|_| ())
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.wake(now);
+        if !self.membership.handle_timeout(now).is_empty() {
+            // The dead may have taken over something and announced it, and died before this node heard of it.
+            self.remind_neighbours(now);
+            self.dirty = true;
+        }
+        if now >= self.next_beat {
+            self.membership.beat(now);
+            // Peers that do not hear this node are judged by how long that lasts.
+            self.dirty |= self
+                .membership
+                .peers()
+                .any(|(_, peer)| peer.is_alive() && !peer.hears_us());
+            let jitter = u64::try_from(self.timing.heartbeat.as_micros() / 20).unwrap_or(u64::MAX);
+            let early = Duration::from_micros(self.random.below(jitter));
+            self.next_beat = now + self.timing.heartbeat.saturating_sub(early);
+        }
+        self.dirty |= self.hold_off.is_some_and(|until| now >= until)
+            || self.draining.is_some_and(|until| now >= until)
+            || self.claim_timeout().is_some_and(|at| now >= at);
+        self.evaluate(now);
+    }
+
+    /// Hand everything over, by `deadline` at the latest.
+    pub fn handle_drain(&mut self, now: Instant, deadline: Instant) {
+        self.wake(now);
+        self.draining.get_or_insert(deadline);
+        self.dirty = true;
+        self.evaluate(now);
+    }
+
+    /// When to call [`Self::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let drain = self.draining.filter(|_| !self.drained);
+        let hold_off = self.hold_off.filter(|_| !self.answers());
+        [
+            Some(self.next_beat),
+            self.membership.poll_timeout(),
+            self.announcements.poll_timeout().filter(|_| self.answers()),
+            self.claim_timeout(),
+            hold_off,
+            drain,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        self.membership.poll_transmit().map(Action::Transmit)
+    }
+
+    /// Whether this node answers for `address`, and on which interfaces (by index).
+    pub fn serves(&self, address: IpAddr) -> Option<&[u32]> {
+        let holding = self.holdings.get(&address).filter(|_| self.answers())?;
+        Some(&holding.interfaces)
+    }
+
+    /// The addresses this node has.
+    pub fn holdings(&self) -> impl Iterator<Item = (IpAddr, &Holding)> {
+        self.holdings
+            .iter()
+            .map(|(address, holding)| (*address, holding))
+    }
+
+    /// Where this node is in its life, and since when.
+    pub const fn phase(&self) -> (Phase, Instant) {
+        (self.phase, self.phase_since)
+    }
+
+    /// The other speakers.
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The interfaces of this node.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// What the API said last.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// How often this node found that it had not run for too long.
+    pub const fn freezes(&self) -> u64 {
+        self.freezes
+    }
+
+    /// The hardware addresses of the other speakers: theirs are no foreign answers.
+    pub fn is_peer_mac(&self, mac: [u8; 6]) -> bool {
+        let mut peers = self.membership.peers();
+        peers.any(|(_, peer)| {
+            peer.state()
+                .interfaces
+                .iter()
+                .any(|interface| interface.mac == mac)
+        })
+    }
+
+    /// Notices that this node did not run for so long that the others may have given it up.
+    fn wake(&mut self, now: Instant) {
+        let asleep = now.saturating_duration_since(self.last_input);
+        self.last_input = now;
+        if !self.answers() || asleep < self.timing.freeze() {
+            return;
+        }
+        self.freezes += 1;
+        let alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
+        let awaited: BTreeSet<_> = alive.map(|(name, _)| name.to_owned()).collect();
+        self.dirty = true;
+        // Who heard nobody before has nobody to ask.
+        if awaited.is_empty() {
+            return;
+        }
+        self.listen_again(now, Some(awaited));
+    }
+
+    /// Whether it hears none of the others, of whom there are some.
+    fn is_alone(&self) -> bool {
+        let mut peers = self.membership.peers().peekable();
+        peers.peek().is_some() && peers.all(|(_, peer)| !peer.is_alive())
+    }
+
+    /// Stops answering until `awaited` (`None`: everybody with an address) have been heard anew, or for as long as
+    /// a starting node waits: the others may have taken what this node believes to be its own, or nobody's.
+    fn listen_again(&mut self, now: Instant, awaited: Option<BTreeSet<String>>) {
+        self.awaited = awaited;
+        self.hold_off = Some(now + self.timing.hold_off());
+        self.set_phase(now, Phase::Listening);
+        self.membership.renew();
+        self.membership.beat(now);
+        self.next_beat = now + self.timing.heartbeat;
+    }
+
+    /// Whether this node has got to the point where it answers for what it has.
+    const fn answers(&self) -> bool {
+        matches!(self.phase, Phase::Serving | Phase::Leaving)
+    }
+
+    fn remind_neighbours(&mut self, now: Instant) {
+        for address in self.holdings.keys() {
+            self.announcements.remind(now, *address);
+        }
+    }
+
+    fn set_phase(&mut self, now: Instant, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.phase_since = now;
+        }
+    }
+
+    /// Where this node is in its life, given what it knows.
+    fn next_phase(&mut self, now: Instant) -> Phase {
+        if !self.answers() {
+            if !self.informed || self.membership.keys_mut().is_empty() {
+                return Phase::Listening;
+            }
+            let until = *self
+                .hold_off
+                .get_or_insert_with(|| now + self.timing.hold_off());
+            let complete = match &self.awaited {
+                Some(names) => names.iter().all(|name| {
+                    self.membership
+                        .peer(name)
+                        .is_some_and(|peer| peer.is_alive() && peer.hears_us())
+                }),
+                None => self.membership.is_complete(),
+            };
+            let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
+            let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);
+            if now < until && !complete {
+                return Phase::Listening;
+            }
+            if now < until && waited_for {
+                return Phase::Acquainted;
+            }
+            self.hold_off = None;
+            self.awaited = None;
+        }
+        if self.draining.is_some() || !self.welcome {
+            Phase::Leaving
+        } else {
+            Phase::Serving
+        }
+    }
+
+    fn evaluate(&mut self, now: Instant) {
+        if std::mem::take(&mut self.dirty) {
+            let phase = self.next_phase(now);
+            let before = self.answers();
+            self.set_phase(now, phase);
+            let woke = self.answers() && !before;
+            self.settle_claims(now, woke);
+            self.tell(now);
+        }
+        if self.answers() {
+            let due = self.announcements.poll(now);
+            self.actions.extend(due.into_iter().map(Action::Announce));
+        }
+    }
+
+    /// Tells the others what has changed here.
+    fn tell(&mut self, now: Instant) {
+        let state = self.state();
+        if self.told.as_ref() != Some(&state) {
+            self.membership.set_state(now, &state);
+            self.told = Some(state);
+        }
+        let ends = self.draining.is_some() && self.holdings.is_empty();
+        if ends && !std::mem::replace(&mut self.drained, ends) {
+            self.actions.push_back(Action::Drained);
+        }
+    }
+
+    /// What this node says of itself.
+    fn state(&self) -> NodeState {
+        let claims = self.holdings.iter().map(|(address, holding)| {
+            (
+                *address,
+                Claim {
+                    term: holding.term,
+                    fitness: holding.fitness,
+                },
+            )
+        });
+        NodeState {
+            phase: self.phase,
+            interfaces: self
+                .interfaces
+                .iter()
+                .map(|interface| Interface {
+                    index: 0,
+                    ..interface.clone()
+                })
+                .collect(),
+            claims: claims.collect(),
+        }
+    }
+
+    /// Everybody who is alive, this node included.
+    fn views<'a>(&'a self, now: Instant, own: &'a NodeState) -> Vec<NodeView<'a>> {
+        let peers = self.membership.peers().filter(|(_, peer)| peer.is_alive());
+        let mut views: Vec<_> = peers
+            .map(|(name, peer)| NodeView {
+                name,
+                state: peer.state(),
+                deaf: self.is_deaf(now, peer),
+            })
+            .collect();
+        views.push(NodeView {
+            name: self.membership.name(),
+            state: own,
+            deaf: false,
+        });
+        views
+    }
+
+    /// Whether a peer has not heard this node for the patience, so that it cannot give in.
+    fn is_deaf(&self, now: Instant, peer: &Peer) -> bool {
+        peer.deaf_since()
+            .is_some_and(|since| now >= since + self.timing.patience)
+    }
+}

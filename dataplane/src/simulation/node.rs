@@ -1,0 +1,332 @@
+//! One node: a speaker with a clock of its own, a cable, and flaws.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::Flaw;
+use crate::core::{
+    ownership::Directory,
+    peers::{
+        datagram::Datagram,
+        keys::KeyRing,
+        state::{Claim, Fitness, NodeState},
+    },
+    segment::Interface,
+    speaker::{Action, Speaker, Timing, Why},
+};
+
+/// What a node does to the world.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    /// A heartbeat to a node, by name.
+    Heartbeat { to: String, bytes: Vec<u8> },
+    /// The neighbours are told that an address is here.
+    Announced(IpAddr),
+    /// An address came here.
+    Took,
+    /// For a story that is told in full.
+    Said(String),
+}
+
+/// The pace of a clock that goes right.
+pub(super) const PACE: u128 = 1000;
+
+/// A node, running or not.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) speaker: Option<Speaker>,
+    /// The cable to the segment.
+    pub(super) linked: bool,
+    /// Does not run until then.
+    pub(super) paused_until: Option<Duration>,
+    /// What the API said to it last.
+    pub(super) directory: Directory,
+    pub(super) welcome: bool,
+    pub(super) draining: bool,
+    /// When it started, or ran again after a pause.
+    pub(super) awake_since: Duration,
+    /// Whom it heard when it was stopped last.
+    pub(super) heard_before_pause: BTreeSet<String>,
+    /// From when to when it ran before that, since it started.
+    awake_before: Vec<(Duration, Duration)>,
+    /// It says what it does.
+    pub(super) talkative: bool,
+    start: Instant,
+    /// Its clock: how fast it goes ([`PACE`] is right), and what it was ahead at the start.
+    pace: u128,
+    ahead: Duration,
+    /// Time it slept through without noticing (flaw).
+    unnoticed: Duration,
+    starts: u64,
+    taken: BTreeMap<IpAddr, Duration>,
+    flaw: Option<Flaw>,
+    timing: Timing,
+}
+
+impl Node {
+    pub(super) fn new(
+        name: String,
+        start: Instant,
+        timing: Timing,
+        pace: u128,
+        ahead: Duration,
+        flaw: Option<Flaw>,
+    ) -> Self {
+        Self {
+            name,
+            speaker: None,
+            linked: true,
+            paused_until: None,
+            directory: Directory::default(),
+            welcome: true,
+            draining: false,
+            awake_since: Duration::ZERO,
+            heard_before_pause: BTreeSet::new(),
+            awake_before: Vec::new(),
+            talkative: false,
+            start,
+            pace,
+            ahead,
+            unnoticed: Duration::ZERO,
+            starts: 0,
+            taken: BTreeMap::new(),
+            flaw,
+            timing,
+        }
+    }
+
+    /// Its own clock at the world's time `at`.
+    fn clock(&self, at: Duration) -> Instant {
+        let at = at.saturating_sub(self.unnoticed);
+        let own = at.as_nanos() * self.pace / PACE;
+        self.start + self.ahead + Duration::from_nanos(u64::try_from(own).unwrap_or(u64::MAX))
+    }
+
+    /// The world's time at which its clock shows `instant`.
+    fn world_time(&self, instant: Instant) -> Duration {
+        let own = instant.saturating_duration_since(self.start + self.ahead);
+        // Rounded up: waking too early would spin.
+        let at = (own.as_nanos() * PACE).div_ceil(self.pace);
+        Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)) + self.unnoticed
+    }
+
+    /// Starts the speaker; `incarnation` is what its wall clock shows.
+    pub(super) fn boot(
+        &mut self,
+        at: Duration,
+        incarnation: u64,
+        addresses: &BTreeMap<String, IpAddr>,
+    ) {
+        self.starts += 1;
+        self.draining = false;
+        self.awake_since = at;
+        self.awake_before.clear();
+        let now = self.clock(at);
+        let mut speaker = Speaker::new(
+            now,
+            self.name.clone(),
+            incarnation,
+            self.timing,
+            incarnation ^ self.starts,
+        );
+        speaker.handle_keys(now, &secrets());
+        self.speaker = Some(speaker);
+        self.replug(at);
+        if self.flaw == Some(Flaw::NoHoldOff) {
+            self.inform(at, &BTreeMap::new());
+        }
+        self.inform(at, addresses);
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.speaker = None;
+        self.taken.clear();
+    }
+
+    /// Hands the speaker what the API said last.
+    pub(super) fn inform(&mut self, at: Duration, addresses: &BTreeMap<String, IpAddr>) {
+        let now = self.clock(at);
+        if let Some(speaker) = &mut self.speaker {
+            let directory = Arc::new(self.directory.clone());
+            speaker.handle_directory(now, directory, addresses, self.welcome);
+        }
+    }
+
+    /// Hands the speaker the state of its link.
+    pub(super) fn replug(&mut self, at: Duration) {
+        let now = self.clock(at);
+        let up = self.linked || self.flaw == Some(Flaw::NoLinkCheck);
+        let interface = Interface {
+            index: 1,
+            name: "eth0".to_owned(),
+            mac: [2; 6],
+            up,
+            networks: vec![(IpAddr::from([10, 0, 0, 0]), 16)],
+        };
+        if let Some(speaker) = &mut self.speaker {
+            speaker.handle_links(now, vec![interface]);
+        }
+    }
+
+    pub(super) fn drain(&mut self, at: Duration) {
+        let now = self.clock(at);
+        self.draining = true;
+        let patience = match self.flaw {
+            Some(Flaw::NoOverlap) => Duration::ZERO,
+            _ => Duration::from_secs(3),
+        };
+        if let Some(speaker) = &mut self.speaker {
+            speaker.handle_drain(now, now + patience);
+        }
+    }
+
+    pub(super) fn hear(&mut self, at: Duration, bytes: &[u8]) {
+        let now = self.clock(at);
+        let bytes = match self.flaw {
+            Some(Flaw::NoTerms) => without_terms(now, bytes, &self.name),
+            _ => bytes.to_vec(),
+        };
+        if let Some(speaker) = &mut self.speaker {
+            // What is refused changes nothing; the checks look at what is left.
+            let _ = speaker.handle_datagram(now, &bytes);
+        }
+    }
+
+    pub(super) fn tick(&mut self, at: Duration) {
+        let now = self.clock(at);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.handle_timeout(now);
+        }
+    }
+
+    /// Stops running until `until`.
+    pub(super) fn pause(&mut self, at: Duration, until: Duration) {
+        self.awake_before.push((self.awake_since, at));
+        self.paused_until = Some(until);
+        let peers = self.speaker.iter().flat_map(|one| one.membership().peers());
+        let heard = peers.filter(|(_, peer)| peer.is_alive());
+        self.heard_before_pause = heard.map(|(name, _)| name.to_owned()).collect();
+        if self.flaw == Some(Flaw::NoFreezeCheck) {
+            self.unnoticed += until.saturating_sub(at);
+        }
+    }
+
+    /// When it wants to run next.
+    pub(super) fn next_tick(&self) -> Option<Duration> {
+        let wanted = self.world_time(self.speaker.as_ref()?.poll_timeout()?);
+        Some(self.paused_until.map_or(wanted, |until| wanted.max(until)))
+    }
+
+    /// What it did since it was last asked.
+    pub(super) fn effects(&mut self, at: Duration) -> VecDeque<Effect> {
+        let mut effects = VecDeque::new();
+        let mut drained = false;
+        let Some(speaker) = &mut self.speaker else {
+            return effects;
+        };
+        while let Some(action) = speaker.poll_action() {
+            if self.talkative && !matches!(action, Action::Transmit(_)) {
+                effects.push_back(Effect::Said(format!("{} {action:?}", self.name)));
+            }
+            match action {
+                Action::Transmit(transmit) => effects.push_back(Effect::Heartbeat {
+                    to: transmit.receiver,
+                    bytes: transmit.bytes,
+                }),
+                Action::Announce(due) => {
+                    let fresh = self.taken.get(&due.address).is_some_and(|taken| {
+                        at.saturating_sub(*taken) < Duration::from_millis(2500)
+                    });
+                    if self.flaw != Some(Flaw::NoLastWord) || fresh {
+                        effects.push_back(Effect::Announced(due.address));
+                    }
+                }
+                Action::Took(address, why) => {
+                    // A hand-over is announced again only after the last word of the one before.
+                    let quiet =
+                        self.flaw == Some(Flaw::NoLastWord) && matches!(why, Why::HandedOver(_));
+                    self.taken
+                        .insert(address, if quiet { Duration::ZERO } else { at });
+                    effects.push_back(Effect::Took);
+                }
+                Action::Released(address, _) => {
+                    self.taken.remove(&address);
+                }
+                Action::Drained => drained = true,
+            }
+        }
+        if drained {
+            self.crash();
+        }
+        effects
+    }
+
+    /// Whether this life of it ran at some moment between `since` and `until`.
+    pub(super) fn ran_between(&self, since: Duration, until: Duration) -> bool {
+        let before = self.awake_before.iter();
+        let overlaps = |(from, to): (Duration, Duration)| from < until && to > since;
+        before.copied().any(overlaps) || overlaps((self.awake_since, Duration::MAX))
+    }
+
+    /// Since when it does not run.
+    pub(super) fn paused_since(&self) -> Option<Duration> {
+        self.awake_before.last().map(|(_, paused)| *paused)
+    }
+
+    /// Whether neighbours would get an answer from it.
+    pub(super) fn answers(&self, address: IpAddr) -> bool {
+        self.linked
+            && self.paused_until.is_none()
+            && self.speaker.as_ref().is_some_and(|speaker| {
+                speaker
+                    .serves(address)
+                    .is_some_and(|interfaces| !interfaces.is_empty())
+            })
+    }
+
+    /// Addresses it has until something happens to it: it serves them as well as anybody could.
+    pub(super) fn keeps(&self) -> Vec<IpAddr> {
+        let holdings = self.speaker.iter().flat_map(Speaker::holdings);
+        holdings
+            .filter(|(_, holding)| holding.fitness == Fitness::Fit)
+            .map(|(address, _)| address)
+            .collect()
+    }
+
+    pub(super) fn holds(&self) -> Vec<IpAddr> {
+        self.speaker
+            .iter()
+            .flat_map(|speaker| speaker.holdings().map(|(address, _)| address))
+            .collect()
+    }
+}
+
+/// The key of every node.
+fn secrets() -> BTreeMap<String, Vec<u8>> {
+    BTreeMap::from([("key".to_owned(), vec![7; 32])])
+}
+
+/// The same datagram with all claims in their first term.
+fn without_terms(now: Instant, bytes: &[u8], receiver: &str) -> Vec<u8> {
+    let mut keys = KeyRing::default();
+    keys.replace(now, &secrets());
+    let changed = || {
+        let mut datagram = Datagram::open(&keys, now, bytes, receiver).ok()?;
+        let part = datagram.part.as_mut()?;
+        let mut state = NodeState::decode(&part.bytes)?;
+        for claim in state.claims.values_mut() {
+            *claim = Claim {
+                term: 1,
+                fitness: Fitness::Fit,
+            };
+        }
+        part.bytes = state.encode();
+        datagram.seal(&keys, keys.newest()?, receiver)
+    };
+    changed().unwrap_or_else(|| bytes.to_vec())
+}

@@ -1,0 +1,491 @@
+//! The world: nodes, their network, the API, and the story.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Flaw, Summary, Violation,
+    faults::{Fault, draw},
+    network::{Network, Quality},
+    node::{Effect, Node, PACE},
+};
+use crate::core::{
+    ownership::{Directory, LocalEndpoints, NodeSet, Reach, Wanted},
+    random::Random,
+    segment::{Interface, InterfaceFilter},
+    speaker::Timing,
+};
+
+/// Everything there is.
+pub(super) struct World {
+    pub(super) nodes: Vec<Node>,
+    pub(super) network: Network<Message>,
+    pub(super) directory: Directory,
+    /// Beside each node: who the neighbours there believe has an address.
+    pub(super) neighbours: Vec<BTreeMap<IpAddr, usize>>,
+    /// When a cut was made or healed last.
+    pub(super) cut_since: Duration,
+    /// The first thing that must not happen even in the middle of an episode.
+    pub(super) caught: Option<String>,
+    /// What a node that was asked to end hands over, on a segment on which nothing else happens.
+    pub(super) handed_over: Vec<IpAddr>,
+    pub(super) timing: Timing,
+    seed: u64,
+    random: Random,
+    now: Duration,
+    /// Where each node listens.
+    addresses: BTreeMap<String, IpAddr>,
+    deaf_to_api: Vec<bool>,
+    /// When each node hears of the last change.
+    news: BTreeMap<usize, Duration>,
+    story: String,
+    /// Turns without time passing.
+    turns: u32,
+    summary: Summary,
+}
+
+/// What travels.
+#[derive(Debug, Clone)]
+pub(super) enum Message {
+    Heartbeat(Vec<u8>),
+    Announcement(IpAddr),
+}
+
+const CHAOS: Duration = Duration::from_millis(2000);
+
+impl World {
+    pub(super) fn new(seed: u64, flaw: Option<Flaw>, start: Instant) -> Self {
+        let mut random = Random::new(seed);
+        let count = 2 + usize::try_from(random.below(4)).unwrap_or(0);
+        let timing = Timing {
+            heartbeat: Duration::from_millis(200),
+            patience: Duration::from_millis(800),
+            refresh: Duration::from_secs(60),
+        };
+        let nodes: Vec<Node> = (0..count)
+            .map(|node| {
+                let pace = PACE - 10 + u128::from(random.below(21));
+                let ahead = Duration::from_millis(random.below(1_000_000));
+                Node::new(format!("node{node}"), start, timing, pace, ahead, flaw)
+            })
+            .collect();
+        let addresses = (0u8..)
+            .zip(&nodes)
+            .map(|(last, node)| (node.name.clone(), IpAddr::from([10, 0, 255, last])))
+            .collect();
+        let network = Network::new(count, calm(), Random::new(random.next_u64()));
+        let mut world = Self {
+            neighbours: vec![BTreeMap::new(); count],
+            deaf_to_api: vec![false; count],
+            nodes,
+            network,
+            directory: Directory::default(),
+            cut_since: Duration::ZERO,
+            caught: None,
+            handed_over: Vec::new(),
+            seed,
+            random,
+            now: Duration::from_secs(1),
+            timing,
+            addresses,
+            news: BTreeMap::new(),
+            story: String::new(),
+            turns: 0,
+            summary: Summary::default(),
+        };
+        let count = u8::try_from(world.random.below(24)).unwrap_or(0);
+        world.set_addresses(count, true);
+        world
+    }
+
+    /// Writes down everything that nodes do.
+    pub(super) fn talkative(mut self) -> Self {
+        for node in &mut self.nodes {
+            node.talkative = true;
+        }
+        self
+    }
+
+    pub(super) fn run(mut self) -> Result<Summary, Violation> {
+        for node in 0..self.nodes.len() {
+            self.nodes[node].directory = self.directory.clone();
+            self.strike(Fault::Boot(node));
+        }
+        self.news.clear();
+        self.settle();
+        let together = self.check_quiet().and_then(|()| self.check_balance());
+        together.map_err(|what| self.violation(what))?;
+        for _ in 0..=self.random.below(3) {
+            self.episode().map_err(|what| self.violation(what))?;
+        }
+        self.summary.datagrams = self.network.carried();
+        Ok(self.summary)
+    }
+
+    fn violation(&self, what: String) -> Violation {
+        let (seed, episode, story) = (self.seed, self.summary.episodes, self.story.clone());
+        Violation {
+            seed,
+            episode,
+            what,
+            story,
+        }
+    }
+
+    /// Faults for a while, then a quiet segment, then the checks.
+    fn episode(&mut self) -> Result<(), String> {
+        self.summary.episodes += 1;
+        let gentle = self.random.chance(40);
+        let before = self.keepers();
+        let mut touched = BTreeSet::new();
+        let faults = if gentle { 1 } else { 1 + self.random.below(5) };
+        let until = self.now + CHAOS;
+        if !gentle {
+            self.network.set_quality(stormy(&mut self.random));
+        }
+        for _ in 0..faults {
+            let fault = draw(&mut self.random, self.nodes.len());
+            match &fault {
+                Fault::Crash(node)
+                | Fault::Pause(node, _)
+                | Fault::Cable(node, _)
+                | Fault::Drain(node)
+                | Fault::Cordon(node, _) => {
+                    touched.insert(*node);
+                }
+                Fault::Boot(_)
+                | Fault::BootInThePast(_)
+                | Fault::ApiDown(_)
+                | Fault::Addresses(_) => {}
+                Fault::Split { .. } | Fault::Heal | Fault::Endpoints => {
+                    touched.extend(0..self.nodes.len());
+                }
+            }
+            if let Fault::Drain(node) = fault
+                && gentle
+            {
+                self.handed_over = self.can_hand_over(node);
+            }
+            self.strike(fault);
+            let pause = self.random.below(400);
+            self.pass(Duration::from_millis(pause));
+        }
+        self.pass(until.saturating_sub(self.now));
+        self.network.set_quality(calm());
+        self.settle();
+        self.handed_over.clear();
+        self.check_quiet()?;
+        if gentle {
+            self.check_movement(&before, &touched)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Long enough for everything to be decided.
+    fn settle(&mut self) {
+        let latest_pause = self.nodes.iter().filter_map(|node| node.paused_until).max();
+        let from = latest_pause.map_or(self.now, |until| until.max(self.now));
+        let nodes = u32::try_from(self.nodes.len()).unwrap_or(1);
+        let bound = self.timing.patience * 2 + self.timing.hold_off() + self.timing.step() * nodes;
+        let end = from + bound + Duration::from_millis(700);
+        self.pass(end.saturating_sub(self.now));
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        let _ = writeln!(self.story, "  {:>6} ms: {fault:?}", self.now.as_millis());
+        match fault {
+            Fault::Crash(node) => self.nodes[node].crash(),
+            Fault::Boot(node) => self.boot(node, 1_000_000),
+            Fault::BootInThePast(node) => self.boot(node, 1),
+            Fault::Pause(node, length) => {
+                let until = self.now + length;
+                if self.nodes[node].speaker.is_some() && self.nodes[node].paused_until.is_none() {
+                    self.nodes[node].pause(self.now, until);
+                }
+            }
+            Fault::Cable(node, linked) => {
+                self.nodes[node].linked = linked;
+                if self.nodes[node].paused_until.is_none() {
+                    self.nodes[node].replug(self.now);
+                }
+            }
+            Fault::Drain(node) => {
+                if self.nodes[node].paused_until.is_none() {
+                    self.nodes[node].drain(self.now);
+                }
+            }
+            Fault::Cordon(node, cordoned) => {
+                self.nodes[node].welcome = !cordoned;
+                self.spread_news();
+            }
+            Fault::Split { side, one_way } => {
+                self.cut_since = self.now;
+                for from in 0..self.nodes.len() {
+                    for to in 0..self.nodes.len() {
+                        let apart = side[from] != side[to];
+                        self.network
+                            .set_cut(from, to, apart && !(one_way && side[from]));
+                    }
+                }
+            }
+            Fault::Heal => {
+                self.cut_since = self.now;
+                self.network.heal();
+            }
+            Fault::ApiDown(deaf) => {
+                self.deaf_to_api = deaf;
+                self.spread_news();
+            }
+            Fault::Addresses(count) => {
+                self.set_addresses(count, false);
+                self.spread_news();
+            }
+            Fault::Endpoints => {
+                self.set_addresses(
+                    u8::try_from(self.directory.addresses.len()).unwrap_or(0),
+                    true,
+                );
+                self.spread_news();
+            }
+        }
+        for node in 0..self.nodes.len() {
+            self.collect(node);
+        }
+    }
+
+    fn boot(&mut self, node: usize, clock: u64) {
+        if self.nodes[node].speaker.is_none() {
+            let millis = u64::try_from(self.now.as_millis()).unwrap_or(0);
+            self.nodes[node].paused_until = None;
+            self.nodes[node].boot(self.now, clock + millis, &self.addresses);
+        }
+    }
+
+    /// Every third address has endpoints of its own; those are drawn, anew for addresses that are there if `redraw`.
+    fn set_addresses(&mut self, count: u8, redraw: bool) {
+        let reach = Reach {
+            nodes: NodeSet::All,
+            interfaces: InterfaceFilter::default(),
+        };
+        let reaches: Arc<[Reach]> = Arc::new([reach]);
+        let local = self.random.chance(50);
+        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        let mut addresses = BTreeMap::new();
+        for last in 0..count {
+            let address = IpAddr::from([10, 0, 0, last]);
+            if let Some(wanted) = self.directory.addresses.get(&address).filter(|_| !redraw) {
+                addresses.insert(address, wanted.clone());
+                continue;
+            }
+            let endpoints = (local && last % 3 == 0).then(|| {
+                let mut draw = |percent| {
+                    names
+                        .iter()
+                        .filter(|_| self.random.chance(percent))
+                        .cloned()
+                        .collect()
+                };
+                Arc::new(LocalEndpoints {
+                    ready: draw(60),
+                    ending: draw(20),
+                })
+            });
+            let wanted = Wanted {
+                reaches: Arc::clone(&reaches),
+                endpoints,
+            };
+            addresses.insert(address, wanted);
+        }
+        self.directory = Directory {
+            addresses,
+            nodes: names.into_iter().collect(),
+        };
+    }
+
+    /// Every node that hears the API hears of the change, each in its own time.
+    fn spread_news(&mut self) {
+        for node in 0..self.nodes.len() {
+            let lag = Duration::from_millis(self.random.below(300));
+            self.news.insert(node, self.now + lag);
+        }
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, length: Duration) {
+        let end = self.now + length;
+        loop {
+            let ticks = self.nodes.iter().filter_map(Node::next_tick);
+            let wakes = self.nodes.iter().filter_map(|node| node.paused_until);
+            let news = self.news.values().copied();
+            let next = ticks
+                .chain(wakes)
+                .chain(news)
+                .chain(self.network.next_arrival())
+                .min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                break;
+            };
+            self.watch_for_spinning(next);
+            self.now = next.max(self.now);
+            self.turn();
+        }
+        self.now = end;
+    }
+
+    /// A machine that wants to run again at once for ever would hang a real node, too.
+    fn watch_for_spinning(&mut self, next: Duration) {
+        self.turns = if next > self.now { 0 } else { self.turns + 1 };
+        assert!(
+            self.turns < 10_000,
+            "seed {}: time stands still at {next:?}\n{}",
+            self.seed,
+            self.story
+        );
+    }
+
+    /// Everything that happens at this moment.
+    fn turn(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node]
+                .paused_until
+                .is_some_and(|until| until <= self.now)
+            {
+                self.nodes[node].paused_until = None;
+                self.nodes[node].awake_since = self.now;
+                self.nodes[node].replug(self.now);
+                let slept = self.nodes[node]
+                    .paused_since()
+                    .map(|since| self.now - since);
+                if let Err(what) = self.check_awake(node, slept.unwrap_or_default()) {
+                    self.caught.get_or_insert(what);
+                }
+            }
+        }
+        let due: Vec<usize> = self
+            .news
+            .iter()
+            .filter(|(_, at)| **at <= self.now)
+            .map(|(node, _)| *node)
+            .collect();
+        for node in due {
+            self.news.remove(&node);
+            if self.nodes[node].paused_until.is_some() {
+                self.news.insert(node, self.now + Duration::from_millis(50));
+            } else if !self.deaf_to_api[node] {
+                self.nodes[node].directory = self.directory.clone();
+                self.nodes[node].inform(self.now, &self.addresses);
+                self.collect(node);
+            }
+        }
+        while let Some(arrival) = self.network.receive(self.now) {
+            let (from, to) = (arrival.from, arrival.to);
+            if !self.nodes[to].linked {
+                continue;
+            }
+            match arrival.payload {
+                Message::Announcement(address) => {
+                    self.neighbours[to].insert(address, from);
+                }
+                Message::Heartbeat(bytes) => match self.nodes[to].paused_until {
+                    // It waits in the socket.
+                    Some(until) => {
+                        self.network
+                            .requeue(until, from, to, Message::Heartbeat(bytes));
+                    }
+                    None => {
+                        self.nodes[to].hear(self.now, &bytes);
+                        self.collect(to);
+                    }
+                },
+            }
+        }
+        for node in 0..self.nodes.len() {
+            if self.nodes[node]
+                .next_tick()
+                .is_some_and(|at| at <= self.now)
+            {
+                self.nodes[node].tick(self.now);
+                self.collect(node);
+            }
+        }
+        if let Err(what) = self.check_overlap() {
+            self.caught.get_or_insert(what);
+        }
+    }
+
+    /// Carries out what a node did.
+    fn collect(&mut self, node: usize) {
+        if self.nodes[node].paused_until.is_some() {
+            return;
+        }
+        let effects = self.nodes[node].effects(self.now);
+        for effect in effects {
+            match effect {
+                Effect::Heartbeat { to, bytes } => {
+                    let to = self.nodes.iter().position(|other| other.name == to);
+                    if let Some(to) = to.filter(|_| self.nodes[node].linked) {
+                        self.network
+                            .send(self.now, node, to, Message::Heartbeat(bytes));
+                    }
+                }
+                Effect::Announced(address) if self.nodes[node].linked => {
+                    for to in 0..self.nodes.len() {
+                        // Which of a burst get lost is luck; that none comes is what matters.
+                        let announcement = Message::Announcement(address);
+                        self.network.send_surely(self.now, node, to, announcement);
+                    }
+                }
+                Effect::Announced(_) => {}
+                Effect::Said(what) => {
+                    let _ = writeln!(self.story, "  {:>6} ms: {what}", self.now.as_millis());
+                }
+                Effect::Took => self.summary.moves += 1,
+            }
+        }
+    }
+
+    /// Who answers for what and is to keep it. A node that leaves, or whose endpoints end, has an address only until
+    /// somebody fit comes.
+    fn keepers(&self) -> BTreeMap<IpAddr, usize> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .flat_map(|(node, one)| one.keeps().into_iter().map(move |address| (address, node)))
+            .filter(|(address, node)| self.nodes[*node].answers(*address))
+            .collect()
+    }
+
+    /// The interfaces of a node whose cable is in.
+    pub(super) fn interfaces(&self) -> Vec<Interface> {
+        vec![Interface {
+            index: 1,
+            name: "eth0".to_owned(),
+            mac: [2; 6],
+            up: true,
+            networks: vec![(IpAddr::from([10, 0, 0, 0]), 16)],
+        }]
+    }
+}
+
+const fn calm() -> Quality {
+    Quality {
+        delay: Duration::from_micros(100),
+        jitter: Duration::from_millis(2),
+        loss: 0,
+        duplication: 1,
+    }
+}
+
+fn stormy(random: &mut Random) -> Quality {
+    Quality {
+        delay: Duration::from_micros(100),
+        jitter: Duration::from_millis(1 + random.below(300)),
+        loss: random.below(40),
+        duplication: random.below(10),
+    }
+}

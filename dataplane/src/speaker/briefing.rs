@@ -1,0 +1,210 @@
+//! What the API says, made into a brief for the segment whenever it changes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use daemon::ready::Latch;
+use tokio::sync::mpsc::Receiver;
+
+use super::{inbox::Message, slot::Orders};
+use crate::{
+    core::{
+        atlas::{Advertisement, Atlas},
+        ownership::Directory,
+        pool::Pool,
+        range::AddressRange,
+        service::ServiceKey,
+    },
+    k8s::follow::News,
+};
+
+/// What the segment needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Brief {
+    pub(super) directory: Arc<Directory>,
+    /// Where the other speakers listen.
+    pub(super) speakers: BTreeMap<String, IpAddr>,
+    /// This node may serve and is not cordoned.
+    pub(super) welcome: bool,
+    /// Addresses with a healthy Service, and from where they may be reached.
+    pub(super) healthy: BTreeMap<IpAddr, Access>,
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Access {
+    Everyone,
+    From(Vec<AddressRange>),
+}
+
+impl Access {
+    pub(super) fn admits(&self, source: IpAddr) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::From(ranges) => ranges.iter().any(|range| range.contains(source)),
+        }
+    }
+}
+
+/// Messages taken in before a brief is made.
+const BATCH: usize = 256;
+/// Kinds that must have been listed before the first brief.
+const KINDS: usize = 7;
+
+type Checked<T> = BTreeMap<ServiceKey, Result<T, String>>;
+
+pub(super) struct Briefing {
+    node: String,
+    orders: Orders,
+    latch: Latch,
+    atlas: Atlas,
+    pools: Checked<Pool>,
+    metallb_pools: Checked<Pool>,
+    advertisements: Checked<Advertisement>,
+    metallb_advertisements: Checked<Advertisement>,
+    synced: BTreeSet<&'static str>,
+}
+
+impl Briefing {
+    pub(super) fn new(node: String, orders: Orders, latch: Latch) -> Self {
+        Self {
+            node,
+            orders,
+            latch,
+            atlas: Atlas::default(),
+            pools: BTreeMap::new(),
+            metallb_pools: BTreeMap::new(),
+            advertisements: BTreeMap::new(),
+            metallb_advertisements: BTreeMap::new(),
+            synced: BTreeSet::new(),
+        }
+    }
+
+    /// Works until nobody sends any more.
+    pub(super) async fn work(mut self, mut inbox: Receiver<Message>) {
+        let mut messages = Vec::with_capacity(BATCH);
+        let mut last = None;
+        while inbox.recv_many(&mut messages, BATCH).await > 0 {
+            let mut news = false;
+            for message in messages.drain(..) {
+                news |= self.handle(message);
+            }
+            if news && self.synced.len() == KINDS {
+                let brief = self.brief();
+                if last.as_ref() != Some(&brief) {
+                    self.orders.brief(brief.clone());
+                    last = Some(brief);
+                }
+                self.latch.ready();
+            }
+        }
+    }
+
+    /// Takes a message in; whether it may change the brief.
+    fn handle(&mut self, message: Message) -> bool {
+        match message {
+            Message::Service(News::Object(key, exposed)) => {
+                self.atlas.set_service(&key, exposed.flatten());
+            }
+            Message::Service(news) => return self.note("Service", &news),
+            Message::Node(News::Object(key, node)) => self.atlas.set_node(&key.name, node),
+            Message::Node(news) => return self.note("Node", &news),
+            Message::Slice(News::Object(key, slice)) => {
+                self.atlas.set_slice(&key, slice.flatten());
+            }
+            Message::Slice(news) => return self.note("EndpointSlice", &news),
+            Message::Pool(news) => {
+                self.note("AddressPool", &news);
+                return set(&mut self.pools, news) && self.refresh_pools();
+            }
+            Message::MetalLbPool(news) => {
+                self.note("IPAddressPool", &news);
+                return set(&mut self.metallb_pools, news) && self.refresh_pools();
+            }
+            Message::Advertisement(news) => {
+                let synced = self.note("L2Advertisement", &news);
+                return set(&mut self.advertisements, news) && self.refresh_advertisements()
+                    || synced;
+            }
+            Message::MetalLbAdvertisement(news) => {
+                let synced = self.note("L2Advertisement (metallb.io)", &news);
+                let changed = set(&mut self.metallb_advertisements, news);
+                return changed && self.refresh_advertisements() || synced;
+            }
+            Message::Keys(News::Object(_, keys)) => {
+                self.orders.keys(keys.unwrap_or_default());
+                return false;
+            }
+            Message::Keys(_) => return false,
+        }
+        true
+    }
+
+    fn note<T>(&mut self, kind: &'static str, news: &News<T>) -> bool {
+        matches!(news, News::Synced | News::Absent) && self.synced.insert(kind)
+    }
+
+    fn refresh_pools(&mut self) -> bool {
+        let all = self.pools.values().chain(self.metallb_pools.values());
+        self.atlas.set_pools(all.flatten().cloned().collect());
+        true
+    }
+
+    fn refresh_advertisements(&mut self) -> bool {
+        let all = self
+            .advertisements
+            .values()
+            .chain(self.metallb_advertisements.values());
+        self.atlas
+            .set_advertisements(all.flatten().cloned().collect());
+        true
+    }
+
+    fn brief(&self) -> Brief {
+        let directory = self.atlas.directory();
+        let healthy = directory
+            .addresses
+            .keys()
+            .filter(|address| self.atlas.is_healthy(**address));
+        let healthy = healthy
+            .map(|address| (*address, self.access(*address)))
+            .collect();
+        let own = self.atlas.node(&self.node);
+        Brief {
+            speakers: self.atlas.speakers(),
+            welcome: own.is_some_and(|node| node.may_serve && !node.cordoned),
+            healthy,
+            directory,
+        }
+    }
+
+    fn access(&self, address: IpAddr) -> Access {
+        let mut ranges = Vec::new();
+        for (_, exposed) in self.atlas.services_at(address) {
+            if exposed.source_ranges.is_empty() {
+                return Access::Everyone;
+            }
+            ranges.extend_from_slice(&exposed.source_ranges);
+        }
+        Access::From(ranges)
+    }
+}
+
+/// Takes an object in; whether that changed anything.
+fn set<T: PartialEq>(map: &mut Checked<T>, news: News<Result<T, String>>) -> bool {
+    match news {
+        News::Object(key, Some(object)) => {
+            if let Err(error) = &object {
+                tracing::warn!(name = key.name, error, "an object is not in force");
+            }
+            let same = map.get(&key) == Some(&object);
+            map.insert(key, object);
+            !same
+        }
+        News::Object(key, None) => map.remove(&key).is_some(),
+        News::Version(_) | News::Synced | News::Absent => false,
+    }
+}

@@ -1,0 +1,94 @@
+// Datagrams of whoever is on the network: no panic, nothing taken without the right key, and what is taken can be
+// sent again.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use dataplane::core::peers::{
+    datagram::{Datagram, Rejection},
+    keys::KeyRing,
+    membership::Membership,
+    state::NodeState,
+};
+
+const RECEIVER: &str = "n1";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "some instant is needed to count from"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn secrets() -> BTreeMap<String, Vec<u8>> {
+    BTreeMap::from([("key".to_owned(), vec![7; 32])])
+}
+
+/// A signed heartbeat around a state, for inputs to start from.
+pub(crate) fn sample() -> Vec<u8> {
+    let mut one = Membership::new("n2", 5, Duration::from_millis(800));
+    one.keys_mut().replace(now(), &secrets());
+    let address = std::net::IpAddr::from([10, 0, 0, 1]);
+    one.set_addresses(&BTreeMap::from([(RECEIVER.to_owned(), address)]));
+    one.set_state(now(), &NodeState::default());
+    let bytes = one.poll_transmit().expect("a heartbeat").bytes;
+    bytes[..bytes.len() - 32].to_vec()
+}
+
+/// `bytes` is a datagram without its code.
+pub(crate) fn hold(bytes: &[u8]) {
+    let now = now();
+    let mut keys = KeyRing::default();
+    keys.replace(now, &secrets());
+    let newest = keys.newest().expect("a key");
+    let mut receiver = Membership::new(RECEIVER, 9, Duration::from_millis(800));
+    receiver.keys_mut().replace(now, &secrets());
+    let before = receiver.peers().count();
+
+    // As it is, it has no code, or a wrong one.
+    let refused = receiver.handle_datagram(now, bytes);
+    assert!(
+        matches!(
+            refused,
+            Err(Rejection::Malformed | Rejection::Unauthentic | Rejection::Version)
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(receiver.peers().count(), before);
+
+    let code = keys
+        .sign(newest, bytes, RECEIVER)
+        .expect("the key is there");
+    let sealed = [bytes, &code].concat();
+    if let Ok(datagram) = Datagram::open(&keys, now, &sealed, RECEIVER) {
+        let again = datagram
+            .seal(&keys, newest, RECEIVER)
+            .expect("what was read can be sent");
+        assert_eq!(
+            Datagram::open(&keys, now, &again, RECEIVER),
+            Ok(datagram),
+            "sent again it is the same"
+        );
+        assert_eq!(
+            Datagram::open(&keys, now, &again, "n3"),
+            Err(Rejection::Unauthentic),
+            "it is for one receiver"
+        );
+    }
+    // Twice: the second is a replay, or was refused before.
+    if receiver.handle_datagram(now, &sealed).is_ok() {
+        assert_eq!(
+            receiver.handle_datagram(now, &sealed),
+            Err(Rejection::Replayed)
+        );
+    }
+    receiver.beat(now);
+    while receiver.poll_transmit().is_some() {}
+
+    if let Some(state) = NodeState::decode(bytes) {
+        assert_eq!(NodeState::decode(&state.encode()), Some(state));
+    }
+}

@@ -1,0 +1,90 @@
+//! Speakers in virtual time: one seed is one story.
+//!
+//! `SIMULATION_SEEDS=100000 cargo test --release -p dataplane --test simulation` tells that many stories;
+//! `SIMULATION_SEED=17` tells one in full.
+
+use std::{env, ops::Range, thread, time::Instant};
+
+use dataplane::simulation::{Flaw, Summary, Violation, run, run_in_full};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulation needs some instant to count from"
+)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
+}
+
+/// Tells all stories, on all processors; the violation of the lowest seed.
+fn tell(seeds: Range<u64>, flaw: Option<Flaw>) -> Result<Vec<Summary>, Violation> {
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    let start = start();
+    let results: Vec<Result<Vec<Summary>, Violation>> = thread::scope(|scope| {
+        let one = |worker| {
+            let mine = seeds.clone().skip(worker).step_by(workers);
+            scope.spawn(move || mine.map(|seed| run(seed, flaw, start)).collect())
+        };
+        let threads: Vec<_> = (0..workers).map(one).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no story panics"))
+            .collect()
+    });
+    let mut summaries = Vec::new();
+    let mut first: Option<Violation> = None;
+    for result in results {
+        match result {
+            Ok(mine) => summaries.extend(mine),
+            Err(violation) => {
+                if first
+                    .as_ref()
+                    .is_none_or(|other| violation.seed < other.seed)
+                {
+                    first = Some(violation);
+                }
+            }
+        }
+    }
+    first.map_or(Ok(summaries), Err)
+}
+
+#[test]
+fn no_story_ends_badly() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        run_in_full(seed, None, start()).unwrap_or_else(|violation| panic!("{violation}"));
+        return;
+    }
+    let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(400);
+    let begun = start();
+    let summaries = tell(seeds, None).unwrap_or_else(|violation| panic!("{violation}"));
+    let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
+    println!(
+        "{} stories, {} episodes, {} datagrams, {} moves, {:.1} s",
+        summaries.len(),
+        sum(|one| one.episodes.into()),
+        sum(|one| one.datagrams),
+        sum(|one| one.moves),
+        begun.elapsed().as_secs_f64(),
+    );
+}
+
+#[test]
+fn every_flaw_is_caught() {
+    for flaw in [
+        Flaw::NoHoldOff,
+        Flaw::NoFreezeCheck,
+        Flaw::NoLastWord,
+        Flaw::NoTerms,
+        Flaw::NoLinkCheck,
+        Flaw::NoOverlap,
+    ] {
+        let violation = tell(0..400, Some(flaw)).expect_err(&format!("{flaw:?} went unnoticed"));
+        println!("{flaw:?}: {violation}");
+    }
+}
