@@ -1,6 +1,6 @@
 //! Tables of the kernel's packet filter, changed as one: everything of a [`Batch`] or nothing.
 //!
-//! The messages are those of `netlink-packet-netfilter` (ADR 0007); what goes into a rule is in `expression`.
+//! The messages are those of `netlink-packet-netfilter` (ADR 0009); what goes into a rule is in `expression`.
 
 use std::io;
 use std::net::IpAddr;
