@@ -2,6 +2,13 @@
 //!
 //! The two are separate processes because they fail separately: addresses stay announced while no controller runs,
 //! and move to another node while no API server answers.
+//!
+//! | module | |
+//! |---|---|
+//! | [`core`] | decides: allocator, ledger, ownership, peers, speaker; no I/O |
+//! | [`k8s`] | types, conversion, watches, writes; no decisions |
+//! | [`controller`], [`speaker`] | the two processes |
+//! | [`simulation`] | speakers in virtual time |
 
 pub mod controller;
 pub mod core;

@@ -18,7 +18,7 @@ pub struct Lbnode {
     pub image: Archive,
 }
 
-/// The image's name on the nodes. Design: `lbnode:<version>`, as containerd completes it.
+/// The image's name on the nodes: `lbnode:<version>`, as containerd completes it.
 pub const IMAGE: &str = concat!("docker.io/library/lbnode:", env!("CARGO_PKG_VERSION"));
 
 /// Path of the program on the nodes, for operators and for `lbctl status`.

@@ -354,7 +354,11 @@ impl Desk {
                 self.registrar.begin();
                 let (client, namespace) = (self.client.clone(), self.key_namespace.clone());
                 tokio::spawn(async move {
-                    write::speaker_keys(client, &namespace, crate::speaker::KEYS).await;
+                    let mut pause = Duration::from_secs(2);
+                    while !write::speaker_keys(&client, &namespace, crate::speaker::KEYS).await {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(Duration::from_secs(60));
+                    }
                 });
                 return;
             }

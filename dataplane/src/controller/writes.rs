@@ -82,7 +82,14 @@ impl Writes {
 
     pub(super) fn block(&self, write: BlockWrite) {
         let client = self.client.clone();
-        let request = async move { Ended::Block(write.id, write::block(client, &write).await) };
+        let request = async move {
+            let written = write::block(client, &write).await;
+            if matches!(written, BlockWritten::Failed(_)) {
+                // The registrar wants it again at once.
+                tokio::time::sleep(AFTER_FAILURE).await;
+            }
+            Ended::Block(write.id, written)
+        };
         self.pending.push(request.boxed());
     }
 

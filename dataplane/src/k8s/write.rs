@@ -281,13 +281,13 @@ pub async fn event(client: Client, event: Event, now: Timestamp) {
     }
 }
 
-/// Makes the Secret with the keys of the heartbeats, unless there is one.
-pub async fn speaker_keys(client: Client, namespace: &str, name: &str) {
-    let api: Api<Secret> = Api::namespaced(client, namespace);
+/// Makes the Secret with the keys of the heartbeats, unless there is one; whether there is one now.
+pub async fn speaker_keys(client: &Client, namespace: &str, name: &str) -> bool {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut key = [0; 32];
     if ring::rand::SystemRandom::new().fill(&mut key).is_err() {
         tracing::error!("the system gives no random numbers: there is no key for the heartbeats");
-        return;
+        return false;
     }
     let secret = Secret {
         metadata: ObjectMeta {
@@ -301,20 +301,27 @@ pub async fn speaker_keys(client: Client, namespace: &str, name: &str) {
         ..Secret::default()
     };
     match tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), &secret)).await {
-        Ok(Ok(_)) => tracing::info!(
-            namespace,
-            name,
-            "made a key for the heartbeats of the speakers"
-        ),
-        Ok(Err(kube::Error::Api(answer))) if answer.is_already_exists() => {}
-        Ok(Err(error)) => {
-            tracing::warn!(namespace, name, %error, "cannot make a key for the heartbeats")
+        Ok(Ok(_)) => {
+            tracing::info!(
+                namespace,
+                name,
+                "made a key for the heartbeats of the speakers"
+            );
+            true
         }
-        Err(_) => tracing::warn!(
-            namespace,
-            name,
-            "cannot make a key for the heartbeats in time"
-        ),
+        Ok(Err(kube::Error::Api(answer))) if answer.is_already_exists() => true,
+        Ok(Err(error)) => {
+            tracing::warn!(namespace, name, %error, "cannot make a key for the heartbeats");
+            false
+        }
+        Err(_) => {
+            tracing::warn!(
+                namespace,
+                name,
+                "cannot make a key for the heartbeats in time"
+            );
+            false
+        }
     }
 }
 

@@ -79,7 +79,11 @@ impl Ears {
             return Ok(());
         }
         for (kind, socket) in KINDS.iter().zip(&self.sockets) {
-            socket.refilter(&kind.filter(&addresses))?;
+            if let Err(error) = socket.refilter(&kind.filter(&addresses)) {
+                // Filters are charged to a memory that older kernels keep small (`net.core.optmem_max`).
+                tracing::debug!(%error, "no filter by address: looks at every frame of the kind");
+                socket.refilter(&kind.of_all().0.keep())?;
+            }
         }
         self.join(&addresses);
         self.addresses = addresses;
@@ -95,16 +99,22 @@ impl Ears {
                 IpAddr::V4(_) => None,
             })
             .collect();
-        for group in wanted.difference(&self.joined) {
-            if let Err(error) = socket.join_multicast_v6(group, self.index) {
-                tracing::warn!(%group, %error, "cannot join a group: solicitations may not arrive");
-            }
-        }
         for group in self.joined.difference(&wanted) {
             // It may be gone with its interface.
             let _ = socket.leave_multicast_v6(group, self.index);
         }
-        self.joined = wanted;
+        self.joined.retain(|group| wanted.contains(group));
+        for group in wanted {
+            if self.joined.contains(&group) {
+                continue;
+            }
+            match socket.join_multicast_v6(&group, self.index) {
+                Ok(()) => drop(self.joined.insert(group)),
+                Err(error) => {
+                    tracing::warn!(%group, %error, "cannot join a group: solicitations may not arrive");
+                }
+            }
+        }
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -158,6 +168,15 @@ impl Kind {
         if words.is_empty() {
             return Filter::nothing();
         }
+        let (kind, place) = self.of_all();
+        if words.len() > MOST {
+            return kind.keep();
+        }
+        kind.one_of(Field::Word(place), &words).keep()
+    }
+
+    /// Frames of the kind, whoever they concern, and where in them the address's last word is.
+    fn of_all(self) -> (Filter, u32) {
         let kind = Filter::default();
         let icmpv6 = |of: u32| {
             Filter::default()
@@ -165,7 +184,7 @@ impl Kind {
                 .one_of(Field::Byte(20), &[ICMPV6])
                 .one_of(Field::Byte(54), &[of])
         };
-        let (kind, place) = match self {
+        match self {
             Self::ArpRequest => (
                 kind.one_of(Field::Half(12), &[ARP])
                     .one_of(Field::Half(20), &[1]),
@@ -181,11 +200,7 @@ impl Kind {
             Self::Solicitation => (icmpv6(135), 74),
             Self::Advertisement => (icmpv6(136), 74),
             Self::EchoV6 => (icmpv6(128), 50),
-        };
-        if words.len() > MOST {
-            return kind.keep();
         }
-        kind.one_of(Field::Word(place), &words).keep()
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Instant;
 use super::preflight::{Looked, look, refuse};
 use super::software::Artefacts;
 use super::target::Target;
-use crate::api::KubeConnector;
 use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
@@ -55,13 +54,7 @@ pub(super) async fn run(args: &cli::CreateCluster, ui: Ui) -> Result<(), Failure
     from_config::supported(&target.cluster, &target.desired)
         .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
     let interrupt = Interrupt::install(ui);
-    let world = World {
-        connector: &target.connector,
-        api: &KubeConnector,
-        ui,
-        interrupt: &interrupt,
-        log: &target.log,
-    };
+    let world = target.world(ui, &interrupt);
     let input = Create {
         desired: &target.desired,
         artefacts: &artefacts,

@@ -7,14 +7,13 @@ use serde::Serialize;
 
 use super::software::Artefacts;
 use super::target::Target;
-use crate::api::KubeConnector;
 use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::from_config;
 use crate::core::plan;
 use crate::core::preflight::{self, Finding, Preflight, Reach, Severity};
 use crate::error::{Exit, Failure};
-use crate::run::{Fleet, Interrupt, World, probe_vips};
+use crate::run::{Fleet, Interrupt, probe_vips};
 use crate::ui::{Table, Ui};
 
 /// What looking at the machines has shown.
@@ -142,13 +141,7 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
     from_config::supported(&target.cluster, &target.desired)
         .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
     let interrupt = Interrupt::install(ui);
-    let world = World {
-        connector: &target.connector,
-        api: &KubeConnector,
-        ui,
-        interrupt: &interrupt,
-        log: &target.log,
-    };
+    let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;
     let looked = look(&fleet, &target.desired, &artefacts, false).await;
     let fails = preflight::fails(&looked.findings);

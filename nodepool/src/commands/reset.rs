@@ -6,7 +6,6 @@ use futures::StreamExt as _;
 use futures::stream;
 
 use super::target::Target;
-use crate::api::KubeConnector;
 use crate::cli;
 use crate::core::desired::{Desired, Machine};
 use crate::error::{Exit, Failure};
@@ -32,13 +31,7 @@ pub(super) async fn run(args: &cli::ResetCluster, ui: Ui) -> Result<(), Failure>
         );
     }
     let interrupt = Interrupt::install(ui);
-    let world = World {
-        connector: &target.connector,
-        api: &KubeConnector,
-        ui,
-        interrupt: &interrupt,
-        log: &target.log,
-    };
+    let world = target.world(ui, &interrupt);
     let failures = reset(&world, desired).await?;
     if failures.is_empty() {
         target.workspace.forget_kubeconfig();

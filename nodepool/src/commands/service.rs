@@ -12,7 +12,7 @@ use crate::api::{ApiConnector as _, KubeConnector};
 use crate::cli;
 use crate::core::service_view::{self, ServiceState, ServiceView};
 use crate::error::{Exit, Failure};
-use crate::run::{Fleet, Interrupt, MachineSession, World};
+use crate::run::{Fleet, Interrupt, MachineSession};
 use crate::script;
 use crate::ui::{Table, Ui};
 
@@ -58,13 +58,7 @@ pub(super) async fn check(args: &cli::CheckService, ui: Ui) -> Result<(), Failur
         return Err(Failure::failed(message).hint(hint));
     }
     let interrupt = Interrupt::default();
-    let world = World {
-        connector: &target.connector,
-        api: &KubeConnector,
-        ui,
-        interrupt: &interrupt,
-        log: &target.log,
-    };
+    let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;
     let mut findings = Vec::new();
     for state in states {

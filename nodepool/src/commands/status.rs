@@ -1,4 +1,4 @@
-//! `lbctl status`: nodes, the virtual IP's owner, proxies and their servers.
+//! `lbctl status`: nodes, the virtual IP's owner, proxies and their servers, pools and Services.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::core::cluster_view::ClusterView;
 use crate::core::service_view::{self, Objects, ServiceView, Usage};
 use crate::core::status::{Pages, Picture, picture};
 use crate::error::{Exit, Failure};
-use crate::run::{CONCURRENCY, Fleet, Interrupt, MachineSession, World};
+use crate::run::{CONCURRENCY, Fleet, Interrupt, MachineSession};
 use crate::script;
 use crate::ui::{Table, Ui};
 
@@ -24,13 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) async fn run(args: &cli::Status, ui: Ui) -> Result<(), Failure> {
     let target = Target::open(&args.target, "status", ui)?;
     let interrupt = Interrupt::default();
-    let world = World {
-        connector: &target.connector,
-        api: &KubeConnector,
-        ui,
-        interrupt: &interrupt,
-        log: &target.log,
-    };
+    let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;
     let (answers, view) = futures::join!(pages(&fleet), view(&target));
     let (view, objects) = view.map_or_else(

@@ -5,12 +5,13 @@ use std::time::Duration;
 use cluster_config::Cluster;
 
 use super::cluster_file;
+use crate::api::KubeConnector;
 use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::from_config;
 use crate::error::{Exit, Failure};
 use crate::remote::SshConnector;
-use crate::run::LogDirectory;
+use crate::run::{Interrupt, LogDirectory, World};
 use crate::ui::Ui;
 use crate::workspace::{Workspace, expand_home};
 
@@ -61,5 +62,16 @@ impl Target {
             connector,
             log,
         })
+    }
+
+    /// The outside world, as a command on this target sees it.
+    pub(super) fn world<'a>(&'a self, ui: Ui, interrupt: &'a Interrupt) -> World<'a> {
+        World {
+            connector: &self.connector,
+            api: &KubeConnector,
+            ui,
+            interrupt,
+            log: &self.log,
+        }
     }
 }

@@ -34,6 +34,8 @@ pub fn programs(data_plane: &DataPlane, image_digest: &str) -> String {
 fn fit(pods: &mut Value, data_plane: &DataPlane, image_digest: &str) {
     pods["metadata"]["annotations"] = json!({ "bundledlb.io/image-digest": image_digest });
     pods["spec"]["nodeSelector"] = json!({ LBNODE_LABEL: "true" });
+    // The load-balancer pool of the file may have any taints, and the programs are there for it.
+    pods["spec"]["tolerations"] = json!([{ "operator": "Exists" }]);
     let containers = pods["spec"]["containers"].as_array_mut();
     for container in containers.into_iter().flatten() {
         container["image"] = json!(lbnode::IMAGE);

@@ -42,12 +42,16 @@ struct Key {
 }
 
 impl KeyRing {
-    /// Replaces the keys by the values of a Secret; values shorter than [`MINIMUM_SECRET`] are left out.
-    /// Returns the names of those.
+    /// Replaces the keys by the values of a Secret; values shorter than [`MINIMUM_SECRET`] are left out, and a set
+    /// of nothing else changes nothing: better old keys than none. Returns the names of the short ones.
     pub fn replace(&mut self, now: Instant, secrets: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
         let (long, short): (Vec<_>, Vec<_>) = secrets
             .iter()
             .partition(|(_, secret)| secret.len() >= MINIMUM_SECRET);
+        let short = short.into_iter().map(|(name, _)| name.clone()).collect();
+        if long.is_empty() {
+            return short;
+        }
         let mut keys: Vec<Key> = long
             .into_iter()
             .map(|(_, secret)| Key::new(secret))
@@ -65,7 +69,7 @@ impl KeyRing {
             .collect();
         removed.append(&mut keys);
         self.keys = removed;
-        short.into_iter().map(|(name, _)| name.clone()).collect()
+        short
     }
 
     /// Whether there is no key: then nobody can be heard.
@@ -197,6 +201,16 @@ mod tests {
         let secrets = BTreeMap::from([("short".to_owned(), vec![1; 15])]);
         assert_eq!(ring.replace(start(), &secrets), ["short"]);
         assert!(ring.is_empty());
+    }
+
+    #[test]
+    fn a_set_without_a_usable_secret_leaves_the_keys_as_they_are() {
+        let mut ring = ring(&["a"]);
+        let newest = ring.newest();
+        let secrets = BTreeMap::from([("key".to_owned(), b"hunter2".to_vec())]);
+        assert_eq!(ring.replace(start(), &secrets), ["key"]);
+        assert_eq!(ring.replace(start(), &BTreeMap::new()), [""; 0]);
+        assert_eq!((ring.newest(), ring.is_empty()), (newest, false));
     }
 
     /// Nodes learn of each step one after the other; at no time may two of them be deaf to each other.

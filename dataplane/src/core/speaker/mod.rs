@@ -163,17 +163,14 @@ impl Speaker {
         }
     }
 
-    /// New keys for the heartbeats, by name; returns the names of those that are too short. An empty set
-    /// changes nothing: better old keys than none.
+    /// New keys for the heartbeats, by name; returns the names of those that are too short. A set without one
+    /// that will do changes nothing.
     pub fn handle_keys(
         &mut self,
         now: Instant,
         secrets: &BTreeMap<String, Vec<u8>>,
     ) -> Vec<String> {
         self.wake(now);
-        if secrets.is_empty() {
-            return Vec::new();
-        }
         let short = self.membership.keys_mut().replace(now, secrets);
         self.dirty = true;
         self.evaluate(now);
