@@ -48,6 +48,8 @@ pub(crate) struct Common {
     pub(crate) multicast: bool,
     pub(crate) preempt: bool,
     pub(crate) nodes: usize,
+    /// How long a predecessor's connections are helped on after a planned move.
+    pub(crate) grace: Duration,
     pub(crate) flaw: Option<Flaw>,
 }
 
@@ -68,6 +70,8 @@ pub(crate) enum Effect {
     Announced,
     /// Wants its addresses put on the interface.
     Own,
+    /// Passes on what belongs to connections of this address's node.
+    PassesOn { to: IpAddr },
     /// The state changed.
     Changed { from: State, to: State, why: Why },
 }
@@ -84,6 +88,10 @@ pub(crate) struct Node {
     pub(crate) link: bool,
     /// The VIP is on the interface until then (true time), if it is.
     pub(crate) owned_until: Option<u64>,
+    /// The VIP is there silently until then (true time).
+    pub(crate) lingers_until: u64,
+    /// It died, and was not started since.
+    pub(crate) crashed: bool,
     common: Common,
     /// Parts per million that its clock is fast.
     drift: i64,
@@ -112,6 +120,8 @@ impl Node {
             healthy: true,
             link: true,
             owned_until: None,
+            lingers_until: 0,
+            crashed: false,
             common,
             drift,
             offset,
@@ -132,6 +142,7 @@ impl Node {
             versions: Versions::V3,
             refuse_foreign_addresses: flaw != Some(Flaw::ObeysForeign),
             link_debounce: Duration::ZERO,
+            hand_over_grace: self.common.grace,
             announce: AnnounceSettings {
                 repeat: 5,
                 follow_ups: vec![Duration::from_secs(1)],
@@ -209,9 +220,15 @@ impl Node {
         self.common.interval.duration() * (256 - u32::from(self.priority)) / 256
     }
 
+    /// Whether a successor may pass on to it: it is on its way out, or keeps the VIP silently.
+    pub(crate) fn takes_what_is_passed_on(&self, time: u64) -> bool {
+        self.lingers_until > time || self.group.as_ref().is_some_and(Group::is_leaving)
+    }
+
     /// Starts the router, with whatever the kernel still has removed first.
     pub(crate) fn start(&mut self, time: u64) -> Vec<Effect> {
         self.owned_until = None;
+        self.crashed = false;
         self.group = Some(Group::new(self.settings(), true));
         self.waiting.clear();
         let mut effects = self.input(time, Input::Start);
@@ -325,6 +342,7 @@ impl Node {
     /// The process dies. With a supervisor its addresses go at once.
     pub(crate) fn crash(&mut self, supervised: bool) {
         self.group = None;
+        self.crashed = true;
         self.waiting.clear();
         if supervised {
             self.owned_until = None;
@@ -363,13 +381,23 @@ impl Node {
                     }
                 }
                 Action::Own { confirm } => {
+                    self.lingers_until = 0;
                     if confirm {
                         effects.push(Effect::Own);
                     } else {
                         self.owned_until = Some(time + LIFETIME);
                     }
                 }
-                Action::Release => self.owned_until = None,
+                Action::Release => {
+                    self.owned_until = None;
+                    self.lingers_until = 0;
+                }
+                Action::Linger => {
+                    self.owned_until = None;
+                    let grace = self.common.grace.as_nanos();
+                    self.lingers_until = time + u64::try_from(grace).unwrap_or(0);
+                }
+                Action::PassOn { to, .. } => effects.push(Effect::PassesOn { to }),
                 Action::Announce { .. } => effects.push(Effect::Announced),
                 Action::Transition { from, to, why } => {
                     let outbid = matches!(why, Why::Outbid { .. });

@@ -4,13 +4,15 @@ mod segment;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use l2::wire::MacAddr;
 use vrrp::proto::{AdvertInterval, Input, State};
 
 use crate::checks::Checks;
 use crate::faults::{Fault, plan};
-use crate::node::{Common, Effect, Flaw, LIFETIME, Node, Packet, VIP};
+use crate::node::{Common, Effect, Flaw, LIFETIME, Node, Packet, VIP, address};
 use crate::random::Random;
 
 /// How a history went.
@@ -47,6 +49,7 @@ pub(crate) struct World {
     trace: bool,
     was_lossy: bool,
     refreshed: bool,
+    broken: Option<String>,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,8 @@ impl World {
             multicast: foreign || random.happens(500),
             preempt: random.happens(300),
             nodes: NODES,
+            // As often as not; no draw of its own, so that old seeds stay what they were.
+            grace: Duration::from_secs(5 * (seed % 2)),
             flaw,
         };
         let priorities = [240, 192, 144, 96, 48];
@@ -111,6 +116,7 @@ impl World {
             trace,
             was_lossy: lossy,
             refreshed: false,
+            broken: None,
             random,
         };
         let bound = world.checks.bound();
@@ -159,6 +165,9 @@ impl World {
             }
             let mut checks = self.checks;
             checks.before(next, &self).map_err(|why| self.blame(&why))?;
+            if let Some(why) = self.broken.take() {
+                return Err(self.blame(&why));
+            }
             self.checks = checks;
             self.time = next;
             self.expire();
@@ -263,8 +272,12 @@ impl World {
                     }
                 }
                 Effect::Announced => {
+                    if self.nodes[index].lingers_until > self.time {
+                        self.broken = Some(format!("node {index} lingers and announces the VIP"));
+                    }
                     self.announce(index);
                 }
+                Effect::PassesOn { to } => self.check_predecessor(index, to),
                 Effect::Own => {
                     let at = self.time + self.random.between(1, MILLI);
                     self.post(at, Event::Owned { node: index });
@@ -280,6 +293,24 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    /// Where nothing is lost, whoever is passed on to keeps the VIP for it.
+    fn check_predecessor(&mut self, index: usize, to: IpAddr) {
+        let same = |node: &&Node| address(node.index) == to;
+        let Some(node) = self.nodes.iter().find(same) else {
+            self.broken = Some(format!("node {index} passes on to {to}, which is nobody"));
+            return;
+        };
+        let parted = self.sides[index] != self.sides[node.index]
+            || self.hears.iter().flatten().any(|hears| !hears);
+        let disturbed = self.lossy || parted || node.crashed || node.paused;
+        let sound = node.healthy && node.link && self.nodes[index].link;
+        if sound && !disturbed && !node.takes_what_is_passed_on(self.time) {
+            let to = node.index;
+            let why = format!("node {index} passes on to node {to}, which does not linger");
+            self.broken = Some(why);
         }
     }
 

@@ -167,6 +167,7 @@ fn nearly_valid(
         version: if wrong == 0 { Version::V2 } else { Version::V3 },
         vrid: Vrid::try_from(if wrong == 1 { VRID + 1 } else { VRID })?,
         priority: random.byte(),
+        lingers: false,
         interval: AdvertInterval::try_from(1)?,
         addresses: &[if wrong == 2 { FOREIGN } else { VIRTUAL }.into()],
         password: None,

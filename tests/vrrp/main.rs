@@ -15,6 +15,7 @@ mod beside_keepalived;
 mod confined;
 mod deaths;
 mod flood;
+mod hand_over;
 mod heal;
 mod load;
 mod ours;
@@ -69,6 +70,7 @@ fn start() -> Result<ExitCode> {
         ours::SCENARIOS,
         deaths::SCENARIOS,
         heal::SCENARIOS,
+        hand_over::SCENARIOS,
         wire::SCENARIOS,
         places::SCENARIOS,
         troubles::SCENARIOS,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster_config::node::VrrpConfig;
 use cluster_config::node::vrrp::{ChecksumForm, GarpForm, ProtocolVersion, Tuning, VirtualRouter};
 
+use crate::hand_over;
 use crate::health::HealthPlan;
 use crate::proto::packet::{Outgoing, is_link_local};
 use crate::proto::{
@@ -82,6 +83,13 @@ impl Plan {
             plans.extend(reader.group(name, &routers, seed));
         }
         reader.duplicates(&config.routers);
+        let grace = Duration::from_millis(config.hand_over_grace_millis.into());
+        if grace > hand_over::LONGEST {
+            reader.problem("handOverGraceMillis", "must be at most 60000");
+        }
+        for plan in &mut plans {
+            plan.settings.hand_over_grace = grace;
+        }
         let health = config.track.as_ref().and_then(|track| reader.health(track));
         match admin {
             Some(admin) if reader.problems.is_empty() => Ok(Self {
@@ -190,6 +198,7 @@ impl Reader {
             },
             refuse_foreign_addresses: tuning.refuse_foreign_addresses,
             link_debounce: Duration::from_millis(tuning.link_debounce_millis.into()),
+            hand_over_grace: Duration::ZERO,
             announce: announcements(first),
             members: members.iter().map(|(member, _)| member.clone()).collect(),
             seed: seed ^ u64::from(first.virtual_router_id),

@@ -89,6 +89,8 @@ pub(crate) struct Failure {
     pub(crate) detail: String,
     /// Nobody listens: no need to wait for a second failure.
     pub(crate) certain: bool,
+    /// It answers that it is about to stop.
+    pub(crate) draining: bool,
 }
 
 /// Level of a check with its history.
@@ -98,6 +100,7 @@ struct Level {
     failures: u32,
     successes: u32,
     detail: String,
+    draining: bool,
 }
 
 /// Turns results into a verdict.
@@ -147,6 +150,7 @@ impl HealthPolicy {
     pub(crate) fn handle_ready(&mut self, result: Result<(), Failure>) {
         let result = result.map_err(|failure| Failure {
             certain: false,
+            draining: false,
             ..failure
         });
         let known = self.ready.good.is_some();
@@ -176,6 +180,9 @@ impl HealthPolicy {
     /// The verdict.
     pub(crate) fn verdict(&self) -> Health {
         match (self.live.good, self.ready.good) {
+            (Some(false), _) if self.live.draining => Health::Draining {
+                detail: self.live.detail.clone(),
+            },
             (Some(false), _) => Health::Bad {
                 detail: self.live.detail.clone(),
             },
@@ -215,6 +222,7 @@ impl Level {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 self.detail = failure.detail;
+                self.draining = failure.draining;
                 // What never was good stays unknown: the node is still being set up.
                 if self.good.is_some() && (failure.certain || self.failures >= fall) {
                     self.good = Some(false);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use l2::linux::address::{Addresses, Held, Mark};
+use l2::linux::address::{Addresses, Held, LOOPBACK, Mark};
 use l2::linux::link::{Change, Links};
 use l2::linux::neighbour::Neighbours;
 use l2::linux::netlink::Notifications;
@@ -14,6 +14,7 @@ use l2::linux::poller::Poller;
 
 use crate::config::GroupPlan;
 use crate::driver::Event;
+use crate::hand_over::HandOver;
 use crate::mailbox::{Mailbox, Sender};
 use crate::place::{Place, home, place};
 use crate::proto::{Input, Link};
@@ -30,6 +31,14 @@ pub(crate) enum HostCommand {
     Own { group: usize, confirm: bool },
     /// Have none of them.
     Release { group: usize },
+    /// Keep them silently for the grace.
+    Linger { group: usize },
+    /// Pass what belongs to older connections on for the grace.
+    PassOn {
+        group: usize,
+        member: usize,
+        to: IpAddr,
+    },
     /// Other plans; groups that are missing stay until they retire.
     Plan(BTreeMap<usize, GroupPlan>),
     /// The group has stopped.
@@ -45,6 +54,7 @@ pub(crate) struct Host {
     links: Links,
     neighbours: Neighbours,
     notifications: Notifications,
+    hand_over: HandOver,
     groups: BTreeMap<usize, HostGroup>,
     events: Sender<Event>,
 }
@@ -69,8 +79,10 @@ impl Host {
     ) -> io::Result<Self> {
         // Notifications first: nothing that changes while everything is read may be missed.
         let notifications = Notifications::open()?;
+        let mut addresses = Addresses::open(MARK)?;
         let mut host = Self {
-            addresses: Addresses::open(MARK)?,
+            hand_over: HandOver::open(&mut addresses)?,
+            addresses,
             links: Links::default(),
             neighbours: Neighbours::read()?,
             notifications,
@@ -96,7 +108,8 @@ impl Host {
         poller.add(&self.notifications, NOTIFY)?;
         let mut ready = Vec::new();
         loop {
-            poller.wait(None, &mut ready)?;
+            poller.wait(self.hand_over.due(), &mut ready)?;
+            self.hand_over.tidy();
             if ready.contains(&NOTIFY) {
                 self.read_notifications()?;
             }
@@ -115,8 +128,24 @@ impl Host {
             HostCommand::Release { group } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.wanted = false;
+                    self.hand_over
+                        .end(&group.plan, &self.links, &mut self.addresses);
                 }
                 self.remove_unwanted();
+            }
+            HostCommand::Linger { group } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.wanted = false;
+                    self.hand_over
+                        .linger(&group.plan, &self.links, &mut self.addresses);
+                }
+                self.remove_unwanted();
+            }
+            HostCommand::PassOn { group, member, to } => {
+                if let Some(group) = self.groups.get(&group) {
+                    self.hand_over
+                        .pass_on(&group.plan, member, to, &self.links, &self.neighbours);
+                }
             }
             HostCommand::Plan(plans) => {
                 self.plan(plans);
@@ -173,6 +202,8 @@ impl Host {
                 }
             }
         }
+        self.hand_over
+            .own(&group.plan, &self.links, &mut self.addresses);
         self.remove_unwanted();
         let answer = match refusal {
             None if confirm => Input::Owned,
@@ -306,7 +337,8 @@ impl Host {
     }
 }
 
-/// Removes every single address that carries our mark or is one of `configured`, and says which.
+/// Removes every single address that carries our mark or is one of `configured`, and says which. What lingers
+/// after a planned move stays for its time.
 pub(crate) fn remove_ours(
     addresses: &mut Addresses,
     configured: &BTreeSet<IpAddr>,
@@ -320,8 +352,9 @@ pub(crate) fn remove_ours(
             } else {
                 128
             };
+        let lingers = found.held.index == LOOPBACK && found.finite;
         let ours = found.mark == Some(mark) || configured.contains(&found.held.address);
-        if single && ours {
+        if single && ours && !lingers {
             addresses.release(found.held)?;
             removed.push(found.held);
         }

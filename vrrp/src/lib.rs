@@ -20,6 +20,7 @@ pub mod proto;
 mod clock;
 mod config;
 mod driver;
+mod hand_over;
 mod health;
 mod host;
 mod mailbox;

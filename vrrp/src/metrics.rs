@@ -50,6 +50,18 @@ impl Collector for Metrics {
                 value.encode(states.encode_family(&labels)?)?;
             }
         }
+        let help = "How long a group helps connections on after a planned move; 0: it is off, or the kernel cannot";
+        let mut graces = encoder.encode_descriptor(
+            "vrrp_group_hand_over_grace_milliseconds",
+            help,
+            None,
+            MetricType::Gauge,
+        )?;
+        for group in &snapshot.groups {
+            let labels = [("group", group.name.as_str())];
+            let value = ConstGauge::new(group.hand_over_grace_millis);
+            value.encode(graces.encode_family(&labels)?)?;
+        }
         let help = "Events of a virtual router";
         let mut events =
             encoder.encode_descriptor("vrrp_events", help, None, MetricType::Counter)?;

@@ -139,6 +139,7 @@ async fn ask(url: &ProbeUrl, plan: &HealthPlan, timeout: Duration) -> Result<(),
         Some(tls.map_err(|error| Failure {
             detail: chain(&error),
             certain: false,
+            draining: false,
         })?)
     } else {
         None
@@ -148,6 +149,7 @@ async fn ask(url: &ProbeUrl, plan: &HealthPlan, timeout: Duration) -> Result<(),
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
             certain: matches!(error, ProbeFailure::Refused),
+            draining: matches!(error, ProbeFailure::Status(503, _)),
             detail: format!("{}: {}", url.target(), chain(&error)),
         }),
     }
@@ -178,6 +180,7 @@ fn note(view: &SharedView, policy: &HealthPolicy, verdict: &Health, changed: boo
     view.verdict = Some(match verdict {
         Health::Unknown => "unknown",
         Health::Good => "good",
+        Health::Draining { .. } => "draining",
         Health::Bad { .. } => "bad",
     });
     if changed {

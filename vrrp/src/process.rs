@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{GroupPlan, Plan};
 use crate::driver::{Driver, Event, Records};
+use crate::hand_over;
 use crate::host::Host;
 use crate::mailbox::{Sender, mailbox};
 use crate::metrics::Metrics;
@@ -148,11 +149,14 @@ fn tell_latch(latch: &Latch, groups: &BTreeMap<usize, Group>) {
 struct Slots {
     current: BTreeMap<usize, GroupPlan>,
     next: usize,
+    /// Whether the kernel can help connections of a predecessor on, once it was asked.
+    hand_over: Option<bool>,
 }
 
 impl Slots {
     fn assign(&mut self, plan: &Plan) -> BTreeMap<usize, GroupPlan> {
         let mut assigned = BTreeMap::new();
+        let hand_over = self.can_hand_over(&plan.groups);
         for group in &plan.groups {
             let kept = self
                 .current
@@ -165,10 +169,29 @@ impl Slots {
                     self.next - 1
                 }
             };
-            assigned.insert(number, group.clone());
+            let mut group = group.clone();
+            if !hand_over {
+                group.settings.hand_over_grace = Duration::ZERO;
+            }
+            assigned.insert(number, group);
         }
         self.current.clone_from(&assigned);
         assigned
+    }
+
+    /// Asks the kernel the first time that somebody wants it, and says once when it cannot.
+    fn can_hand_over(&mut self, groups: &[GroupPlan]) -> bool {
+        let wants = |group: &GroupPlan| !group.settings.hand_over_grace.is_zero();
+        if !groups.iter().any(wants) {
+            return false;
+        }
+        *self.hand_over.get_or_insert_with(|| {
+            let supported = hand_over::supported(groups);
+            if let Err(error) = &supported {
+                tracing::warn!(%error, "the kernel cannot help connections on after a planned move (nf_tables with `dup` and ARP): they are reset then");
+            }
+            supported.is_ok()
+        })
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct GroupView {
     pub(crate) name: String,
     pub(crate) state: &'static str,
     pub(crate) leaving: bool,
+    /// Zero: connections are reset when the group moves, because it is off or the kernel cannot help.
+    pub(crate) hand_over_grace_millis: u64,
     pub(crate) since: String,
     pub(crate) since_millis: u64,
     pub(crate) reason: &'static str,
@@ -117,6 +119,8 @@ impl GroupView {
             name: group.settings().name.clone(),
             state: group.state().name(),
             leaving: group.is_leaving(),
+            hand_over_grace_millis: u64::try_from(group.settings().hand_over_grace.as_millis())
+                .unwrap_or(u64::MAX),
             since: timestamp(group.since()),
             since_millis: millis(at, group.since()),
             reason: group.why().kind(),

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::{CA_FILE, LOOPBACK_PORT, PROXY_ADMIN_PORT, VRRP_ADMIN_PORT, placement::placement};
 use crate::model::{Cluster, Node};
-use crate::node::vrrp::{ChecksumForm, Track, Tuning, VirtualRouter, VrrpConfig};
+use crate::node::vrrp::{
+    ChecksumForm, HAND_OVER_GRACE_MILLIS, Track, Tuning, VirtualRouter, VrrpConfig,
+};
 
 /// Most nodes that can have priorities of their own.
 pub const MAX_ROUTERS: usize = 240;
@@ -65,6 +67,7 @@ pub fn vrrp(cluster: &Cluster, node: &Node) -> Option<VrrpConfig> {
         kind: "VrrpConfig".to_owned(),
         routers: virtual_routers,
         track: Some(track(cluster, peers().map(|peer| peer.to_string()))),
+        hand_over_grace_millis: HAND_OVER_GRACE_MILLIS,
         admin: format!("127.0.0.1:{VRRP_ADMIN_PORT}"),
     })
 }

@@ -17,8 +17,27 @@ pub struct VrrpConfig {
     /// What decides whether this node may own the VIPs; without it only the link decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub track: Option<Track>,
+    /// Milliseconds for which connections through the old owner go on there after a planned move, up to 60000;
+    /// 0: they are reset, as after a failure. Only VRRPv3 between routers of ours can do it.
+    #[serde(
+        default = "default_hand_over_grace",
+        skip_serializing_if = "is_default_hand_over_grace"
+    )]
+    pub hand_over_grace_millis: u32,
     /// `ip:port` of `/livez`, `/readyz`, `/metrics`, `/status`.
     pub admin: String,
+}
+
+/// Default of `handOverGraceMillis`; it is not written, so that an older release can read the file.
+pub const HAND_OVER_GRACE_MILLIS: u32 = 5000;
+
+const fn default_hand_over_grace() -> u32 {
+    HAND_OVER_GRACE_MILLIS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "called by serde")]
+const fn is_default_hand_over_grace(millis: &u32) -> bool {
+    *millis == HAND_OVER_GRACE_MILLIS
 }
 
 /// One virtual router (RFC 9568): one VRID, one address family.

@@ -92,8 +92,14 @@ impl Control {
         tracing::info!(sessions = self.engine.sessions(), "stopping");
         if !self.relieved {
             let leave_by = clock() + self.plan.drain / 2;
+            let owner = self.listeners.some_address_may_leave();
             while clock() < leave_by && self.listeners.some_address_may_leave() {
                 tokio::time::sleep(POLL).await;
+            }
+            if owner {
+                // What began here before the address left ends here: the new owner passes it on.
+                tokio::time::sleep(HANDSHAKES.min(leave_by.saturating_duration_since(clock())))
+                    .await;
             }
             self.listeners.adopt(&[]);
             self.hand_over_table(None);
@@ -140,5 +146,7 @@ fn log(ended: &Ended) {
 }
 
 const POLL: Duration = Duration::from_millis(20);
+/// The longest way there and back of a client whose first segment came before the address left.
+const HANDSHAKES: Duration = Duration::from_secs(1);
 /// Lines that wait to be written; more are lost and counted.
 const LOG_QUEUE: usize = 4096;

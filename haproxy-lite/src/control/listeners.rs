@@ -84,14 +84,14 @@ impl Listeners {
         self.all.iter().all(|listened| listened.is_bound())
     }
 
-    /// A front end's address is on this machine and might go to another one (loopback addresses do not).
+    /// A front end's address is on a network interface and might go to another one (loopback addresses do not).
     pub(crate) fn some_address_may_leave(&self) -> bool {
         self.all
             .iter()
             .filter(|listened| listened.is_bound())
             .any(|listened| {
                 let address = listened.frontend.address.ip();
-                !address.is_loopback() && !address.is_unspecified() && engine::is_local(address)
+                !address.is_loopback() && !address.is_unspecified() && engine::is_on_link(address)
             })
     }
 

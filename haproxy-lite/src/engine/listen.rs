@@ -1,10 +1,13 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::SockaddrStorage;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Listens on `address` `threads` times (`SO_REUSEPORT`). The address need not be on this machine (`IP_FREEBIND`):
@@ -53,9 +56,18 @@ pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
 }
 
-/// Whether `address` is on this machine at the moment.
-pub(crate) fn is_local(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+/// Whether `address` is on a network interface of this machine at the moment. The loopback interface does not count:
+/// an address that was handed over stays there for the connections that are left, and nobody new comes to it.
+pub(crate) fn is_on_link(address: IpAddr) -> bool {
+    let all = getifaddrs().into_iter().flatten();
+    all.filter(|one| !one.flags.contains(InterfaceFlags::IFF_LOOPBACK))
+        .filter_map(|one| ip(&one.address?))
+        .any(|held| held == address)
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| Some(address.as_sockaddr_in6()?.ip().into()))
 }
 
 /// The kernel cuts it to `net.core.somaxconn`.

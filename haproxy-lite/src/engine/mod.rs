@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-pub(crate) use listen::{bind, is_local};
+pub(crate) use listen::{bind, is_on_link};
 pub(crate) use sys::{
     MOST_DESCRIPTORS, claim_low_ports, raise_descriptor_limit, receive_with_descriptors,
     send_with_descriptors,

@@ -18,6 +18,9 @@ use super::netlink::Requests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(pub u8);
 
+/// Index of the loopback interface: the first one of every network namespace.
+pub const LOOPBACK: u32 = 1;
+
 /// An address on an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Held {
@@ -70,9 +73,33 @@ impl Addresses {
     /// # Errors
     /// The kernel's: missing CAP_NET_ADMIN, no such interface, IPv6 disabled.
     pub fn own(&mut self, held: Held, label: Option<&str>, lifetime: Duration) -> io::Result<()> {
-        let mut message = single(held);
+        self.put(single(held), held.address, label, lifetime)
+    }
+
+    /// Keeps a single address for connections that have it, on the loopback interface and for `lifetime`: IPv6 does
+    /// not answer for it on other interfaces then, and IPv4 does unless it is told not to. Nothing new begins with it
+    /// as the source.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn linger(&mut self, address: IpAddr, lifetime: Duration) -> io::Result<()> {
+        let mut message = single(Held {
+            index: LOOPBACK,
+            address,
+        });
+        message.header.scope = AddressScope::Host;
+        self.put(message, address, None, lifetime)
+    }
+
+    fn put(
+        &mut self,
+        mut message: AddressMessage,
+        address: IpAddr,
+        label: Option<&str>,
+        lifetime: Duration,
+    ) -> io::Result<()> {
         let mut flags = AddressFlags::Noprefixroute;
-        if held.address.is_ipv6() {
+        if address.is_ipv6() {
             flags |= AddressFlags::Nodad;
         }
         message.attributes.push(AddressAttribute::Flags(flags));
@@ -86,7 +113,7 @@ impl Addresses {
             .push(AddressAttribute::Protocol(AddressProtocol::from(
                 self.mark.0,
             )));
-        if let Some(label) = label.filter(|_| held.address.is_ipv4()) {
+        if let Some(label) = label.filter(|_| address.is_ipv4()) {
             message
                 .attributes
                 .push(AddressAttribute::Label(label.to_owned()));

@@ -5,10 +5,13 @@
 pub mod address;
 pub mod capability;
 pub mod clock;
+mod expression;
 pub mod filter;
+pub mod handover;
 pub mod link;
 pub mod neighbour;
 pub mod netlink;
+pub mod nftables;
 pub mod packet;
 pub mod poller;
 pub mod process;

@@ -1,6 +1,6 @@
 //! What the kernel knows of its neighbours.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use netlink_packet_route::neighbour::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::Requests;
+use crate::wire::MacAddr;
 
 /// One neighbour of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +21,14 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// The kernel has a hardware address for it, so that packets go out at once.
     pub resolved: bool,
+    /// That hardware address, on Ethernet.
+    pub mac: Option<MacAddr>,
 }
 
 /// The neighbours to whom packets go out at once, kept up to date from notifications.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    resolved: BTreeSet<(u32, IpAddr)>,
+    resolved: BTreeMap<(u32, IpAddr), Option<MacAddr>>,
 }
 
 impl Neighbours {
@@ -47,16 +50,21 @@ impl Neighbours {
         let neighbour = neighbour_in(message)?;
         let key = (neighbour.index, neighbour.address);
         let changed = if neighbour.resolved {
-            self.resolved.insert(key)
+            self.resolved.insert(key, neighbour.mac).is_none()
         } else {
-            self.resolved.remove(&key)
+            self.resolved.remove(&key).is_some()
         };
         changed.then_some(neighbour)
     }
 
     /// Whether the kernel has a hardware address for a neighbour.
     pub fn is_resolved(&self, index: u32, address: IpAddr) -> bool {
-        self.resolved.contains(&(index, address))
+        self.resolved.contains_key(&(index, address))
+    }
+
+    /// The hardware address of a neighbour to whom packets go out at once.
+    pub fn mac(&self, index: u32, address: IpAddr) -> Option<MacAddr> {
+        *self.resolved.get(&(index, address))?
     }
 }
 
@@ -97,7 +105,16 @@ fn neighbour_in(message: &RouteNetlinkMessage) -> Option<Neighbour> {
         index: message.header.ifindex,
         address,
         resolved: exists && resolved,
+        mac: message.attributes.iter().find_map(mac_in),
     })
+}
+
+fn mac_in(attribute: &NeighbourAttribute) -> Option<MacAddr> {
+    let NeighbourAttribute::LinkLayerAddress(bytes) = attribute else {
+        return None;
+    };
+    let octets: [u8; 6] = bytes.as_slice().try_into().ok()?;
+    Some(MacAddr::new(octets))
 }
 
 #[cfg(test)]
@@ -127,6 +144,7 @@ mod tests {
                 index: 7,
                 address,
                 resolved,
+                mac: None,
             })
         };
         assert_eq!(neighbours.apply(&told(NeighbourState::Incomplete)), None);
@@ -147,6 +165,20 @@ mod tests {
             neighbour(false)
         );
         assert!(!neighbours.is_resolved(7, address));
+    }
+
+    #[test]
+    fn the_hardware_address_of_a_reachable_neighbour_is_known() {
+        let mut neighbours = Neighbours::default();
+        let address = IpAddr::from([192, 0, 2, 9]);
+        let mut known = message(NeighbourState::Stale, AddressFamily::Inet);
+        let octets = [2, 0, 0, 0, 0, 9];
+        let attribute = NeighbourAttribute::LinkLayerAddress(octets.to_vec());
+        known.attributes.push(attribute);
+        neighbours.apply(&RouteNetlinkMessage::NewNeighbour(known));
+        assert_eq!(neighbours.mac(7, address), Some(MacAddr::new(octets)));
+        neighbours.apply(&told(NeighbourState::Failed));
+        assert_eq!(neighbours.mac(7, address), None);
     }
 
     #[test]

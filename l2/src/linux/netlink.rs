@@ -156,7 +156,7 @@ impl AsFd for Notifications {
 }
 
 /// The messages of a datagram; what this crate cannot read is left out (newer kernels say more).
-fn parse<M: NetlinkDeserializable>(mut bytes: &[u8]) -> Vec<NetlinkMessage<M>> {
+pub(super) fn parse<M: NetlinkDeserializable>(mut bytes: &[u8]) -> Vec<NetlinkMessage<M>> {
     let mut messages = Vec::new();
     while let Some(header) = bytes.first_chunk::<4>() {
         let length = u32::from_ne_bytes(*header) as usize;

@@ -32,7 +32,7 @@ awk '/^nameserver/ { print "nameserver=" $2 }' /etc/resolv.conf 2>/dev/null
 for program in flock sha256sum ip ss mktemp systemctl containerd ctr kubeadm kubelet kubectl nft iptables; do
   found=$(command -v "$program" 2>/dev/null) && say program "$program $found"
 done
-ip -o addr show 2>/dev/null | awk '$3 == "inet" || $3 == "inet6" { print "address=" $2 " " $4 }'
+ip -o addr show 2>/dev/null | awk '$2 != "lo" && ($3 == "inet" || $3 == "inet6") { print "address=" $2 " " $4 }'
 ss -Hltnp 2>/dev/null | awk '{
   process = "- 0"
   if (match($0, /users:\(\("[^"]*",pid=[0-9]+/)) {

@@ -8,7 +8,7 @@ ledger=/var/lib/lbctl/ledger
 rm -f /etc/kubernetes/manifests/lb-vrrp.yaml
 held() {
   for wanted; do
-    ip -o addr show 2>/dev/null | awk -v a="$wanted" '{ split($4, n, "/"); if (n[1] == a) found = 1 } END { exit !found }' && return 0
+    ip -o addr show 2>/dev/null | awk -v a="$wanted" '$2 != "lo" { split($4, n, "/"); if (n[1] == a) found = 1 } END { exit !found }' && return 0
   done
   return 1
 }
@@ -54,6 +54,9 @@ done
 
 if command -v nft >/dev/null 2>&1; then
   for family in ip ip6; do nft delete table "$family" kube-proxy 2>/dev/null; done
+  nft list tables 2>/dev/null | awk '$3 ~ /^lbnode-vrrp-/ { print $2, $3 }' | while read -r family table; do
+    nft delete table "$family" "$table"
+  done
 fi
 for tables in iptables ip6tables; do
   command -v "$tables-save" >/dev/null 2>&1 || continue

@@ -61,6 +61,7 @@ impl World {
             version: Version::V3,
             vrid: Vrid::try_from(VRID).expect("not zero"),
             priority: 254,
+            lingers: false,
             interval: self.common.interval,
             addresses: &[FOREIGN_VIP],
             password: None,

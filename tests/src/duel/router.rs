@@ -41,6 +41,21 @@ pub struct Setup {
     pub routers: usize,
     /// Virtual routers with the same peers, for load; the first one has the address that is looked at.
     pub count: u8,
+    /// Milliseconds for which ours helps connections on after a planned move; `None`: its default.
+    pub grace: Option<u32>,
+    /// Where ours asks for the node's health.
+    pub track: Option<Track>,
+}
+
+/// Who is asked on the loopback interface for a node's health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Port of the proxy's admin server.
+    pub live: u16,
+    /// Port of the proxy, behind which an API server answers.
+    pub ready: u16,
+    /// Who signed the API server's certificate, which is for 127.0.0.1.
+    pub ca_file: PathBuf,
 }
 
 impl Default for Setup {
@@ -55,6 +70,8 @@ impl Default for Setup {
             checksum: "auto",
             routers: 3,
             count: 1,
+            grace: None,
+            track: None,
         }
     }
 }
@@ -274,6 +291,17 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
             // What keepalived 2.2 sends over IPv6 to one peer has the kernel's hop limit.
             text.push_str("      minimumTtl: 64\n");
         }
+    }
+    if let Some(grace) = setup.grace {
+        text.push_str(&format!("handOverGraceMillis: {grace}\n"));
+    }
+    if let Some(track) = &setup.track {
+        text.push_str(&format!(
+            "track:\n  proxyLiveUrl: http://127.0.0.1:{}/livez\n  apiReadyUrl: https://127.0.0.1:{}/readyz\n  caFile: {}\n  serverName: 127.0.0.1\n  intervalMillis: 500\n  fall: 3\n  rise: 1\n",
+            track.live,
+            track.ready,
+            track.ca_file.display()
+        ));
     }
     text.push_str("admin: 127.0.0.1:11003\n");
     text

@@ -24,6 +24,7 @@ use super::{Plan, report::Attempt};
 pub struct Exchange {
     tls: Option<Trust>,
     get: Option<String>,
+    rounds: u32,
 }
 
 impl Exchange {
@@ -32,6 +33,16 @@ impl Exchange {
         Self {
             tls: None,
             get: None,
+            rounds: 0,
+        }
+    }
+
+    /// So many times a few bytes, each answered with at least one.
+    pub const fn rounds(rounds: u32) -> Self {
+        Self {
+            tls: None,
+            get: None,
+            rounds,
         }
     }
 
@@ -40,6 +51,7 @@ impl Exchange {
         Self {
             tls: Some(trust),
             get: None,
+            rounds: 0,
         }
     }
 
@@ -48,6 +60,7 @@ impl Exchange {
         Self {
             tls: None,
             get: Some(path.to_owned()),
+            rounds: 0,
         }
     }
 
@@ -56,6 +69,7 @@ impl Exchange {
         Self {
             tls: Some(trust),
             get: Some(path.to_owned()),
+            rounds: 0,
         }
     }
 }
@@ -76,6 +90,7 @@ pub(super) struct Client {
     patience: Duration,
     tls: Option<TlsConnector>,
     request: Option<Arc<str>>,
+    rounds: u32,
 }
 
 impl Client {
@@ -93,6 +108,7 @@ impl Client {
             patience: plan.patience,
             tls,
             request,
+            rounds: plan.exchange.rounds,
         })
     }
 
@@ -118,6 +134,18 @@ impl Client {
 
     /// Sends the request, if there is one, and reads the status line of the answer.
     async fn ask(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
+        for _ in 0..self.rounds {
+            let mut some = [0; 64];
+            let round = async {
+                stream.write_all(&[b'?'; 50]).await?;
+                match stream.read(&mut some).await? {
+                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    _ => Ok(()),
+                }
+            };
+            let round: io::Result<()> = round.await;
+            round.map_err(|error| format!("round: {}", plain(&error)))?;
+        }
         let Some(request) = &self.request else {
             return Ok(());
         };

@@ -152,3 +152,26 @@ fn passwords_are_for_version_2_and_short() {
     assert!(text.contains("must have 1 to 8 bytes"), "{text}");
     assert!(text.contains("VRRPv3 has no authentication"), "{text}");
 }
+
+#[test]
+fn the_grace_is_five_seconds_unless_the_file_says_otherwise() {
+    let mut config = config();
+    let grace = |config: &VrrpConfig| {
+        let plan = Plan::new(config, 1).unwrap();
+        plan.groups[0].settings.hand_over_grace
+    };
+    let written = |config: &VrrpConfig| serde_json::to_string(config).unwrap();
+    assert_eq!(grace(&config), Duration::from_secs(5));
+    assert!(
+        !written(&config).contains("handOver"),
+        "an older release reads the file"
+    );
+    config.hand_over_grace_millis = 0;
+    assert_eq!(grace(&config), Duration::ZERO);
+    assert!(written(&config).contains("\"handOverGraceMillis\":0"));
+    let text = problems(|config| config.hand_over_grace_millis = 60_001);
+    assert!(
+        text.contains("handOverGraceMillis: must be at most 60000"),
+        "{text}"
+    );
+}

@@ -29,6 +29,13 @@ impl Driver {
                 Action::Release => {
                     self.host.send(HostCommand::Release { group: id });
                 }
+                Action::Linger => {
+                    self.host.send(HostCommand::Linger { group: id });
+                }
+                Action::PassOn { member, to } => {
+                    let group = id;
+                    self.host.send(HostCommand::PassOn { group, member, to });
+                }
                 Action::Announce {
                     member,
                     address,

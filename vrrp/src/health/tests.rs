@@ -4,6 +4,7 @@ fn refused() -> Result<(), Failure> {
     Err(Failure {
         detail: "refused".to_owned(),
         certain: true,
+        draining: false,
     })
 }
 
@@ -11,6 +12,7 @@ fn slow() -> Result<(), Failure> {
     Err(Failure {
         detail: "timeout".to_owned(),
         certain: false,
+        draining: false,
     })
 }
 
@@ -98,4 +100,33 @@ fn a18_when_no_node_is_better_off_the_vip_stays() {
     assert!(policy.wants_peers(), "asked again as long as it lasts");
     policy.handle_peers(true);
     assert!(matches!(policy.verdict(), Health::Bad { .. }));
+}
+
+fn stopping() -> Result<(), Failure> {
+    Err(Failure {
+        detail: "stopping".to_owned(),
+        certain: false,
+        draining: true,
+    })
+}
+
+#[test]
+fn a_proxy_that_is_about_to_stop_is_left_as_planned() {
+    let mut policy = healthy();
+    policy.handle_live(stopping());
+    assert_eq!(policy.verdict(), Health::Good);
+    policy.handle_live(stopping());
+    assert!(matches!(policy.verdict(), Health::Draining { .. }));
+    policy.handle_live(refused());
+    assert!(matches!(policy.verdict(), Health::Bad { .. }));
+    policy.handle_live(Ok(()));
+    assert_eq!(policy.verdict(), Health::Good);
+}
+
+#[test]
+fn a_path_that_answers_503_is_no_farewell() {
+    let mut policy = healthy();
+    policy.handle_ready(stopping());
+    policy.handle_ready(stopping());
+    assert_eq!(policy.verdict(), Health::Good);
 }

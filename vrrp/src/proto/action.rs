@@ -37,6 +37,16 @@ pub enum Action {
     },
     /// Have none of them.
     Release,
+    /// Keep them for the grace without a word about it, for the connections that live here: the successor
+    /// passes on what belongs to them.
+    Linger,
+    /// Before the next `Own`: pass what belongs to older connections on to the predecessor, for the grace.
+    PassOn {
+        /// Index of the member.
+        member: usize,
+        /// The predecessor, which lingers.
+        to: IpAddr,
+    },
     /// Send one gratuitous ARP or unsolicited NA.
     Announce {
         /// Index of the member.

@@ -30,6 +30,11 @@ pub enum Health {
     Unknown,
     /// Yes.
     Good,
+    /// Not for long: what serves the addresses is about to stop and lets its connections finish.
+    Draining {
+        /// What it said.
+        detail: String,
+    },
     /// No.
     Bad {
         /// What is wrong.

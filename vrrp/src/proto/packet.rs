@@ -183,6 +183,8 @@ pub struct Advert<'a> {
     pub vrid: Vrid,
     /// Priority of the sender; zero: it is leaving.
     pub priority: u8,
+    /// It leaves as planned and keeps the addresses silently for its connections (VRRPv3, [`LINGERS`]).
+    pub lingers: bool,
     /// Interval of the sender.
     pub interval: AdvertInterval,
     /// Its addresses.
@@ -249,6 +251,7 @@ impl<'a> Advert<'a> {
             version,
             vrid,
             priority: header[2],
+            lingers: version == Version::V3 && header[2] == 0 && header[4] & LINGERS != 0,
             interval,
             addresses,
             authentication,
@@ -266,6 +269,8 @@ pub struct Outgoing<'a> {
     pub vrid: Vrid,
     /// Priority; zero: leaving.
     pub priority: u8,
+    /// With priority zero: the addresses stay silently for the connections (VRRPv3 only).
+    pub lingers: bool,
     /// Interval.
     pub interval: AdvertInterval,
     /// Addresses, all of one family; what does not fit into a frame is left out.
@@ -303,6 +308,9 @@ impl Outgoing<'_> {
             Version::V2 => [u8::from(self.password.is_some()), self.interval.seconds()],
         };
         buffer[4..6].copy_from_slice(&interval);
+        if self.lingers && self.priority == 0 && self.version == Version::V3 {
+            buffer[4] |= LINGERS;
+        }
         buffer[6..8].fill(0);
         let mut end = HEADER_LEN;
         for address in addresses {
@@ -326,6 +334,10 @@ impl Outgoing<'_> {
         &buffer[..end]
     }
 }
+
+/// The lowest of the four bits before the interval, which RFC 9568 §5.2.6 reserves: senders leave them zero,
+/// receivers ignore them. Only a planned farewell (priority zero) has it set.
+const LINGERS: u8 = 0x10;
 
 /// The multicast group of a family.
 pub const fn group(family: Family) -> IpAddr {

@@ -30,6 +30,9 @@ pub struct GroupSettings {
     pub refuse_foreign_addresses: bool,
     /// How long a link must be down before it counts.
     pub link_debounce: Duration,
+    /// How long the connections of a predecessor are helped on after a planned move; zero: not at all.
+    #[serde(default)]
+    pub hand_over_grace: Duration,
     /// Announcements of the addresses.
     pub announce: AnnounceSettings,
     /// The virtual routers, at least one; the first one decides between equal priorities.

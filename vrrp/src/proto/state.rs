@@ -84,6 +84,11 @@ pub enum Why {
         /// What failed.
         detail: String,
     },
+    /// What serves the addresses on this node is about to stop.
+    Draining {
+        /// What it said.
+        detail: String,
+    },
     /// The interface does not exist, is down, or has lost the source address.
     LinkLost {
         /// Which member, and what.
@@ -117,6 +122,7 @@ impl Why {
             Self::Outbid { .. } => "outbid",
             Self::Frozen { .. } => "frozen",
             Self::Unhealthy { .. } => "unhealthy",
+            Self::Draining { .. } => "draining",
             Self::LinkLost { .. } => "link_lost",
             Self::AddressesRefused { .. } => "addresses_refused",
             Self::HandedOver { .. } => "handed_over",
@@ -157,6 +163,7 @@ impl fmt::Display for Why {
                 )
             }
             Self::Unhealthy { detail } => write!(f, "unhealthy: {detail}"),
+            Self::Draining { detail } => write!(f, "draining: {detail}"),
             Self::LinkLost { detail } => write!(f, "link lost: {detail}"),
             Self::AddressesRefused { detail } => write!(f, "addresses refused: {detail}"),
             Self::HandedOver { to } => write!(f, "handed over to {to}"),

@@ -48,6 +48,7 @@ pub(super) fn say_farewell(groups: &[GroupPlan], held: &BTreeSet<IpAddr>) {
                             version,
                             vrid: member.vrid,
                             priority: 0,
+                            lingers: false,
                             interval: settings.interval,
                             addresses: &member.addresses,
                             password: member.password,

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
-use l2::linux::address::{Addresses, Held};
+use l2::linux::address::{Addresses, Held, LOOPBACK};
 use l2::linux::process::{Caught, Signals, signal, terminate, wait_either};
 
 use crate::clock::now;
@@ -236,14 +236,15 @@ impl<P: Fn() -> Option<Plan>> Watch<'_, P> {
 /// How long the parent listens before it looks at its child again.
 const EAR_TURN: Duration = Duration::from_millis(5);
 
-/// Addresses of the groups that are on an interface as ours.
+/// Addresses of the groups that are on an interface as ours; those that linger were handed over already.
 fn held(groups: &[GroupPlan]) -> Vec<Held> {
     let configured = configured(groups);
     let found = Addresses::open(MARK).and_then(|mut addresses| addresses.list());
     found
         .unwrap_or_default()
         .into_iter()
-        .filter(|found| found.finite && configured.contains(&found.held.address))
+        .filter(|found| found.finite && found.held.index != LOOPBACK)
+        .filter(|found| configured.contains(&found.held.address))
         .map(|found| found.held)
         .collect()
 }

@@ -38,6 +38,7 @@ fn comes_back(advert: &Advert<'_>, source: IpAddr, destination: IpAddr) {
         version: advert.version,
         vrid: advert.vrid,
         priority: advert.priority,
+        lingers: false,
         interval: advert.interval,
         addresses: &addresses,
         password,
@@ -110,6 +111,7 @@ fn settings(family: Family, vip: IpAddr) -> GroupSettings {
         },
         refuse_foreign_addresses: false,
         link_debounce: Duration::ZERO,
+        hand_over_grace: Duration::ZERO,
         announce: AnnounceSettings {
             repeat: 5,
             follow_ups: vec![Duration::from_secs(1)],

@@ -7,6 +7,7 @@ mod alarms;
 mod announcements;
 mod backup;
 mod groups;
+mod hand_over;
 mod initialize;
 mod packets;
 mod receive;

@@ -13,6 +13,8 @@ fn observe(rig: &mut Rig) -> String {
             Action::Send { .. } => "advert",
             Action::Own { .. } => "own",
             Action::Release => "release",
+            Action::Linger => "linger",
+            Action::PassOn { .. } => "pass on",
             Action::Announce { .. } => "announce",
             Action::Solicit { .. } => "ask",
             Action::Alarm(_) => "alarm",

@@ -101,6 +101,7 @@ const HOMES: &[Home] = &[
             "rtnetlink",
             "netlink-packet-route",
             "netlink-packet-core",
+            "netlink-packet-netfilter",
             "netlink-sys",
             "netlink-proto",
         ],

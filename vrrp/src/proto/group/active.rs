@@ -77,7 +77,6 @@ impl Group {
         for member in &mut self.members {
             member.counters.became_active += 1;
             member.active_interval = self.settings.interval;
-            member.active_peer = None;
             member.peers.impress();
         }
         self.phase = Phase::Active(Active {
@@ -91,6 +90,7 @@ impl Group {
             unconfirmed: true,
         });
         self.send_adverts(self.settings.priority.into());
+        self.help_predecessors(now);
         self.actions.push_back(Action::Own { confirm: true });
         self.transition(now, why);
         if alone && expected {

@@ -51,6 +51,9 @@ impl Group {
             member.down_at = member.down_at.min(at.after(skew));
             member.active_peer = Some(source);
             member.active_left = true;
+            // It is said again until somebody answers; the first one counts.
+            let first = member.planned_farewell.unwrap_or(at);
+            member.planned_farewell = advert.lingers.then_some(first);
             return;
         }
         let may_preempt = self.settings.preempt && at >= backup.preempt_from || own == 255;
@@ -63,6 +66,7 @@ impl Group {
         member.active_peer = Some(source);
         member.heard_active_at = Some(at);
         member.active_left = false;
+        member.planned_farewell = None;
         let patience = self.down_interval(index);
         self.members[index].down_at = at.after(patience);
         if backup.second_look {

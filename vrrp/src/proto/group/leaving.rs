@@ -4,6 +4,9 @@
 //! without them; RFC 9568 §6.4.3 would let go at once and leave a gap of one skew time. Priority zero
 //! is said again until somebody answers. Everything is bounded: without a successor the addresses go
 //! after one interval and a little.
+//!
+//! With a grace the addresses stay for as long again, but silently ([`Action::Linger`]): priority zero says so, and
+//! the successor passes on what belongs to connections that live here ([`Action::PassOn`]).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,6 +27,16 @@ pub(super) struct Leaving {
     successor: Option<(IpAddr, Moment)>,
     /// Next renewal of the addresses' lifetime.
     renew_at: Moment,
+    then: Then,
+}
+
+/// What comes after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The end.
+    Stop,
+    /// Whatever the node's health says.
+    Rest,
 }
 
 /// Skew is at most one interval; this is for the way and for a late start of the successor's thread.
@@ -50,8 +63,11 @@ impl Group {
     pub(super) fn stop(&mut self, now: Moment) {
         self.started = None;
         match self.phase {
-            Phase::Active(active) => self.begin_leaving(now, active),
-            Phase::Leaving(_) => {}
+            Phase::Active(active) => self.begin_leaving(now, active, Then::Stop),
+            Phase::Leaving(mut leaving) => {
+                leaving.then = Then::Stop;
+                self.phase = Phase::Leaving(leaving);
+            }
             Phase::Initialize | Phase::Fault | Phase::Backup(_) => {
                 self.phase = Phase::Initialize;
                 self.transition(now, Why::Stopped);
@@ -60,15 +76,16 @@ impl Group {
         }
     }
 
-    fn begin_leaving(&mut self, now: Moment, active: Active) {
+    pub(super) fn begin_leaving(&mut self, now: Moment, active: Active, then: Then) {
         self.announcer.stop();
         self.send_adverts(0);
         let interval = self.settings.interval.duration();
         self.phase = Phase::Leaving(Leaving {
-            until: now.after((interval + MARGIN).min(LONGEST_WAIT)),
+            until: now.after(longest_wait(interval)),
             repeat_at: now.after(self.repeat_interval()),
             successor: None,
             renew_at: active.renew_at(),
+            then,
         });
     }
 
@@ -115,9 +132,52 @@ impl Group {
 
     /// The end of a stop while Active.
     pub(super) fn leave(&mut self, now: Moment, why: Why) {
-        self.release();
+        let Phase::Leaving(leaving) = self.phase else {
+            return;
+        };
+        let grace = self.settings.hand_over_grace;
+        // A proxy that is gone has no connections; without a successor nothing is passed on.
+        let helped = !grace.is_zero() && matches!(why, Why::HandedOver { .. });
+        if helped {
+            self.lingers_until = Some(now.after(grace));
+            self.left_active(Action::Linger);
+        } else {
+            self.release();
+        }
         self.phase = Phase::Initialize;
-        self.transition(now, why);
-        self.actions.push_back(Action::Stopped);
+        match leaving.then {
+            Then::Stop => {
+                self.transition(now, why);
+                self.actions.push_back(Action::Stopped);
+            }
+            Then::Rest => self.settle(now),
+        }
     }
+
+    /// There is nothing left here that could answer.
+    pub(super) fn stop_lingering(&mut self, now: Moment) {
+        if self.lingers_until.take().is_some_and(|until| now < until) {
+            self.actions.push_back(Action::Release);
+        }
+    }
+
+    /// Becoming Active after a planned farewell, in time: who hears of no successor lets go after all.
+    pub(super) fn help_predecessors(&mut self, now: Moment) {
+        self.lingers_until = None;
+        let grace = self.settings.hand_over_grace;
+        for (index, member) in self.members.iter_mut().enumerate() {
+            let predecessor = member.active_peer.take();
+            let wait = longest_wait(member.active_interval.duration()).saturating_sub(MARGIN / 3);
+            let farewell = member.planned_farewell.take();
+            let in_time = farewell.is_some_and(|at| now.since(at) < wait);
+            if let Some(to) = predecessor.filter(|_| in_time && !grace.is_zero()) {
+                self.actions.push_back(Action::PassOn { member: index, to });
+            }
+        }
+    }
+}
+
+/// How long somebody who leaves waits for a successor.
+fn longest_wait(interval: Duration) -> Duration {
+    (interval + MARGIN).min(LONGEST_WAIT)
 }

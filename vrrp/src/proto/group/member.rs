@@ -23,6 +23,8 @@ pub struct Member {
     pub(super) heard_active_at: Option<Moment>,
     /// Whether its last word was priority zero.
     pub(super) active_left: bool,
+    /// When it said that it leaves as planned, and keeps the addresses silently once somebody took over.
+    pub(super) planned_farewell: Option<Moment>,
     /// Source of adverts while the link is usable.
     pub(super) source: Option<IpAddr>,
     /// Whether there ever was a link.
@@ -43,6 +45,7 @@ impl Member {
             active_peer: None,
             heard_active_at: None,
             active_left: false,
+            planned_farewell: None,
             source: None,
             was_linked: false,
             returned: None,

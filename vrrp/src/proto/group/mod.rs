@@ -34,6 +34,8 @@ pub struct Group {
     why: Why,
     started: Option<Moment>,
     health: Health,
+    /// The addresses stay silently until then.
+    lingers_until: Option<Moment>,
     /// The kernel refused the addresses: not to be tried again before this.
     refused: Option<(Moment, String)>,
     announcer: Announcer,
@@ -77,6 +79,7 @@ impl Group {
             } else {
                 Health::Good
             },
+            lingers_until: None,
             refused: None,
             announcer,
             solicitor: Solicitor::new(&settings),

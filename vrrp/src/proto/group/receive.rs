@@ -250,6 +250,7 @@ impl Group {
             version,
             vrid: settings.vrid,
             priority,
+            lingers: self.is_leaving() && !self.settings.hand_over_grace.is_zero(),
             interval: self.settings.interval,
             addresses: &settings.addresses,
             password: settings.password,

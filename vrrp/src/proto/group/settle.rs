@@ -7,6 +7,7 @@ use crate::proto::solicitor::{Part, RETURN_QUIET};
 use crate::proto::{Action, GroupSettings, Health, Link, Moment, Priority, State, Why};
 
 use super::backup::Backup;
+use super::leaving::Then;
 use super::member::Member;
 use super::{Group, Phase, addresses};
 
@@ -63,8 +64,11 @@ impl Group {
     pub(super) fn settle(&mut self, now: Moment) {
         let trouble = self.trouble(now);
         match (self.phase, trouble) {
+            (Phase::Leaving(_), Some(Why::Draining { .. }) | None) => {}
             (Phase::Leaving(_), Some(why)) => self.leave(now, why),
-            (Phase::Leaving(_), None) => {}
+            (Phase::Active(active), Some(Why::Draining { .. })) => {
+                self.begin_leaving(now, active, Then::Rest);
+            }
             (_, Some(why)) if self.started.is_some() => self.rest(now, why),
             (Phase::Initialize | Phase::Fault, None) if self.started.is_some() => {
                 if self.settings.priority == Priority::OWNER {
@@ -97,6 +101,9 @@ impl Group {
         match &self.health {
             Health::Good => None,
             Health::Unknown => Some(Why::HealthUnknown),
+            Health::Draining { detail } => Some(Why::Draining {
+                detail: detail.clone(),
+            }),
             Health::Bad { detail } => Some(Why::Unhealthy {
                 detail: detail.clone(),
             }),
@@ -108,6 +115,9 @@ impl Group {
         if matches!(self.phase, Phase::Active(_)) {
             self.send_adverts(0);
             self.release();
+        }
+        if matches!(why, Why::Unhealthy { .. }) {
+            self.stop_lingering(now);
         }
         let waits = matches!(why, Why::HealthUnknown | Why::LinkUnknown);
         self.phase = if waits {
@@ -131,6 +141,7 @@ impl Group {
             member.active_peer = None;
             member.heard_active_at = None;
             member.active_left = false;
+            member.planned_farewell = None;
         }
         for index in 0..self.members.len() {
             let patience = self.down_interval(index);
@@ -198,11 +209,16 @@ impl Group {
     }
 
     pub(super) fn release(&mut self) {
+        self.left_active(Action::Release);
+    }
+
+    /// Active no more, and what becomes of the addresses.
+    pub(super) fn left_active(&mut self, addresses: Action) {
         self.announcer.stop();
         for member in &mut self.members {
             member.counters.left_active += 1;
         }
-        self.actions.push_back(Action::Release);
+        self.actions.push_back(addresses);
     }
 
     /// Notes the phase that was just entered. A mere change of the reason is no transition.

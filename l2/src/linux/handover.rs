@@ -1,0 +1,323 @@
+//! Two sides of a planned move of an address: connections that live at the old owner go on there.
+//!
+//! The new owner has no sockets for them and would reset them. For a while it passes every segment that is not of a
+//! connection begun here on to the old owner, unchanged ([`PassOn`]); the old owner still has the address, on its loopback
+//! interface, and answers the client directly. It must not answer ARP for it meanwhile, nor ask with it as the sender
+//! ([`Silence`]).
+//!
+//! ```text
+//! client ── SYN ─────────────────────────► new owner   begun here: stays here
+//! client ── segment of an old connection ► new owner ─ same packet, other MAC ► old owner ── answer ──► client
+//! ```
+//!
+//! What is told to the kernel ends by itself: each rule applies to addresses that leave its set after a while, so that a
+//! process that dies in between leaves a table without effect.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use netlink_packet_netfilter::nftables::Register;
+
+use super::expression::{
+    Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_tcp, value,
+};
+use super::nftables::{Batch, Entry, Family, Keys, Tables};
+use crate::wire::MacAddr;
+
+/// What the new owner does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassOn {
+    /// Index of the interface on which clients come in and the old owner is reached.
+    pub interface: u32,
+    /// The addresses that moved, of one family.
+    pub addresses: Vec<IpAddr>,
+    /// The old owner's own address, of the same family.
+    pub predecessor: IpAddr,
+    /// Its hardware address, if it is known: what comes back from it is not sent to it again.
+    pub predecessor_mac: Option<MacAddr>,
+    /// For how long.
+    pub grace: Duration,
+}
+
+/// What the old owner does for IPv4 (IPv6 asks and answers for an address only where it is).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// The addresses that moved.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The sender of its own questions instead.
+    pub own: Ipv4Addr,
+    /// For how long.
+    pub grace: Duration,
+}
+
+/// Makes and removes these tables.
+#[derive(Debug)]
+pub struct Handover {
+    tables: Tables,
+}
+
+impl Handover {
+    /// Opens a socket for it.
+    ///
+    /// # Errors
+    /// The kernel's: no packet filter.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            tables: Tables::open()?,
+        })
+    }
+
+    /// Finds out whether this kernel can do all of it for an address's family, and loads what it needs.
+    ///
+    /// # Errors
+    /// The kernel's: no packet filter, no `dup`, missing CAP_NET_ADMIN.
+    pub fn probe(&mut self, name: &str, family: IpAddr) -> io::Result<()> {
+        const LOOPBACK: u32 = 1;
+        let pass_on = PassOn {
+            interface: LOOPBACK,
+            addresses: Vec::new(),
+            predecessor: family,
+            predecessor_mac: None,
+            grace: Duration::from_secs(1),
+        };
+        self.pass_on(name, &pass_on)?;
+        self.remove(name, Family::of(family))?;
+        if family.is_ipv4() {
+            let silence = Silence {
+                addresses: Vec::new(),
+                own: Ipv4Addr::LOCALHOST,
+                grace: Duration::from_secs(1),
+            };
+            self.silence(name, &silence)?;
+            self.remove(name, Family::Arp)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on from now on, in place of what a table of this name did.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn pass_on(&mut self, name: &str, what: &PassOn) -> io::Result<()> {
+        self.tables.commit(pass_on_rules(name, what))
+    }
+
+    /// Is silent from now on, in place of what a table of this name did.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn silence(&mut self, name: &str, what: &Silence) -> io::Result<()> {
+        self.tables.commit(silence_rules(name, what))
+    }
+
+    /// Removes a table; that it was not there is no error.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove(&mut self, name: &str, family: Family) -> io::Result<()> {
+        self.tables.commit(Batch::without(family, name))
+    }
+
+    /// Every table whose name begins so.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn tables(&mut self, prefix: &str) -> io::Result<Vec<(String, Family)>> {
+        let mut found = Vec::new();
+        for family in Family::ALL {
+            let names = self.tables.names(family)?.into_iter();
+            let ours = names.filter(|name| name.starts_with(prefix));
+            found.extend(ours.map(|name| (name, family)));
+        }
+        Ok(found)
+    }
+}
+
+/// Addresses that the rules are for; they leave it by themselves.
+const MOVED: Set = Set {
+    name: "moved",
+    number: 1,
+};
+/// Clients' ends of connections that began at this node.
+const BEGUN: Set = Set {
+    name: "begun",
+    number: 2,
+};
+/// As many connections as may begin within the grace; more are served by the old owner as long as it lives.
+const MOST_BEGUN: u32 = 65_536;
+const MOST_MOVED: u32 = 64;
+/// Later than the rules' end, so that no connection is forgotten before.
+const REMEMBERED_LONGER: Duration = Duration::from_secs(5);
+
+/// `nft`'s numbers of what sets hold, for `nft list`.
+mod kind {
+    pub(super) const IPV4: u32 = 7;
+    pub(super) const IPV6: u32 = 8;
+    const PORT: u32 = 13;
+
+    /// An address and a port.
+    pub(super) const fn with_port(address: u32) -> u32 {
+        address << 6 | PORT
+    }
+}
+
+/// Where things are in an IP header.
+struct Layout {
+    family: Family,
+    kind: u32,
+    len: u32,
+    source: Field,
+    destination: Field,
+    /// The 32-bit register behind an address that begins in the first one.
+    behind: Register,
+}
+
+const LAYOUT_V4: Layout = Layout {
+    family: Family::Ipv4,
+    kind: kind::IPV4,
+    len: 4,
+    source: Field::of_network(12, 4),
+    destination: Field::of_network(16, 4),
+    behind: Register::Reg32_01,
+};
+
+const LAYOUT_V6: Layout = Layout {
+    family: Family::Ipv6,
+    kind: kind::IPV6,
+    len: 16,
+    source: Field::of_network(8, 16),
+    destination: Field::of_network(24, 16),
+    behind: Register::Reg32_04,
+};
+
+const TCP_SOURCE_PORT: Field = Field::of_transport(0, 2);
+const TCP_FLAGS: Field = Field::of_transport(13, 1);
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const ETHER_SOURCE: Field = Field::of_frame(6, 6);
+
+fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
+    const PREROUTING: Entry = Entry {
+        hook: 0,
+        // Before connection tracking.
+        priority: -300,
+    };
+    const STRANGERS: &str = "strangers";
+    let layout = match what.predecessor {
+        IpAddr::V4(_) => LAYOUT_V4,
+        IpAddr::V6(_) => LAYOUT_V6,
+    };
+    let mut batch = Batch::afresh(layout.family, table);
+    moved(&mut batch, layout.kind, layout.len, what.grace, || {
+        what.addresses.iter().copied()
+    });
+    let keys = Keys {
+        kind: kind::with_port(layout.kind),
+        // A port takes a whole register.
+        len: layout.len + 4,
+        size: MOST_BEGUN,
+        dynamic: true,
+    };
+    let remembered = what.grace + REMEMBERED_LONGER;
+    batch.set(BEGUN.name, BEGUN.number, keys, remembered);
+    batch.chain(STRANGERS, None);
+    batch.chain("arrivals", Some(PREROUTING));
+    let mut arrival = Vec::new();
+    arrival.extend(came_in_on(what.interface));
+    arrival.push(layout.destination.load(Register::Reg1));
+    arrival.push(MOVED.contains(Register::Reg1));
+    if let Some(mac) = what.predecessor_mac {
+        arrival.extend(came_by_ethernet());
+        arrival.extend(ETHER_SOURCE.is_not(&mac.octets()));
+    }
+    arrival.push(go_to(STRANGERS));
+    batch.rule("arrivals", arrival);
+    let client = || {
+        [
+            layout.source.load(Register::Reg32_00),
+            TCP_SOURCE_PORT.load(layout.behind),
+        ]
+    };
+    let mut beginning = Vec::from(is_tcp());
+    beginning.extend(TCP_FLAGS.masked_is(SYN | ACK, SYN));
+    beginning.extend(client());
+    beginning.extend([BEGUN.note(Register::Reg32_00), accept()]);
+    batch.rule(STRANGERS, beginning);
+    let mut known = Vec::from(is_tcp());
+    known.extend(client());
+    known.extend([BEGUN.contains(Register::Reg32_00), accept()]);
+    batch.rule(STRANGERS, known);
+    let (to, through) = (Register::Reg1, Register::Reg2);
+    let mut other = Vec::from(is_tcp());
+    other.extend([
+        count(),
+        value(to, octets(what.predecessor)),
+        value(through, what.interface.to_ne_bytes().to_vec()),
+        copy_to(to, through),
+        discard(),
+    ]);
+    batch.rule(STRANGERS, other);
+    batch
+}
+
+fn silence_rules(table: &str, what: &Silence) -> Batch {
+    const INPUT: Entry = Entry {
+        hook: 0,
+        priority: 0,
+    };
+    const OUTPUT: Entry = Entry {
+        hook: 1,
+        priority: 0,
+    };
+    const OPERATION: Field = Field::of_network(6, 2);
+    const SENDER: Field = Field::of_network(14, 4);
+    const TARGET: Field = Field::of_network(24, 4);
+    const REQUEST: [u8; 2] = [0, 1];
+    let mut batch = Batch::afresh(Family::Arp, table);
+    moved(&mut batch, kind::IPV4, 4, what.grace, || {
+        what.addresses.iter().copied().map(IpAddr::from)
+    });
+    batch.chain("heard", Some(INPUT));
+    let mut heard = Vec::from(OPERATION.is(&REQUEST));
+    heard.extend([
+        TARGET.load(Register::Reg1),
+        MOVED.contains(Register::Reg1),
+        discard(),
+    ]);
+    batch.rule("heard", heard);
+    batch.chain("said", Some(OUTPUT));
+    let mut said = Vec::from(OPERATION.is(&REQUEST));
+    said.extend([
+        SENDER.load(Register::Reg1),
+        MOVED.contains(Register::Reg1),
+        value(Register::Reg1, what.own.octets().to_vec()),
+        SENDER.store(Register::Reg1),
+    ]);
+    batch.rule("said", said);
+    batch
+}
+
+fn moved<A: Iterator<Item = IpAddr>>(
+    batch: &mut Batch,
+    kind: u32,
+    len: u32,
+    grace: Duration,
+    addresses: impl Fn() -> A,
+) {
+    let keys = Keys {
+        kind,
+        len,
+        size: MOST_MOVED,
+        dynamic: false,
+    };
+    batch.set(MOVED.name, MOVED.number, keys, grace);
+    batch.elements(MOVED.name, MOVED.number, addresses().map(octets));
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
