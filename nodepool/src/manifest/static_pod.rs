@@ -12,6 +12,9 @@ pub struct StaticPod {
     role: &'static str,
     config: &'static str,
     capabilities: &'static [&'static str],
+    /// Requested of the processors: more than is used. The kernel makes a weight of it, and whoever has a small one waits
+    /// long for its turn on a busy node. A router without realtime scheduling that misses three adverts loses the VIP.
+    cpu: &'static str,
     admin: Admin,
 }
 
@@ -27,6 +30,7 @@ pub const VRRP: StaticPod = StaticPod {
     role: "vrrp",
     config: VRRP_CONFIG,
     capabilities: &["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"],
+    cpu: "250m",
     admin: Admin {
         port: 11003,
         memory: "32Mi",
@@ -39,6 +43,7 @@ pub const PROXY: StaticPod = StaticPod {
     role: "proxy",
     config: PROXY_CONFIG,
     capabilities: &["NET_BIND_SERVICE"],
+    cpu: "100m",
     admin: Admin {
         port: 11000,
         memory: "64Mi",
@@ -109,7 +114,7 @@ impl StaticPod {
                         "runAsUser": NOBODY,
                         "runAsGroup": NOBODY,
                     },
-                    "resources": {"requests": {"cpu": CPU, "memory": self.admin.memory}},
+                    "resources": {"requests": {"cpu": self.cpu, "memory": self.admin.memory}},
                     "livenessProbe": probe("/livez", 5, 4),
                     "readinessProbe": probe("/readyz", 2, 2),
                     "volumeMounts": [
@@ -125,10 +130,6 @@ impl StaticPod {
         })
     }
 }
-
-/// More than it uses: the kernel makes a share of the processors of it, and whoever has a small one waits long for its
-/// turn on a busy node. A router without realtime scheduling that waits for three adverts loses the VIP.
-const CPU: &str = "100m";
 
 #[cfg(test)]
 mod tests {
