@@ -77,6 +77,14 @@ impl Host {
         }
     }
 
+    /// Gives the cell this many per cent of an ordinary machine's claim to the processors.
+    pub(crate) fn weigh(&self, cell: &Cell, per_cent: u32) -> Result<()> {
+        match self {
+            Self::WithoutSystemd(hierarchies) => hierarchies.weigh(cell, per_cent),
+            Self::WithSystemd => v2::weigh(cell, per_cent),
+        }
+    }
+
     /// The processes in the cell, ended ones that nobody has collected left out.
     pub(crate) fn processes(&self, cell: &Cell) -> Vec<Pid> {
         let mut processes: Vec<i32> = self

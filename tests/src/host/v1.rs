@@ -77,6 +77,17 @@ impl Hierarchies {
             .collect()
     }
 
+    pub(super) fn weigh(&self, cell: &Cell, per_cent: u32) -> Result<()> {
+        const ORDINARY: u32 = 1024;
+        let files = self.directories(cell).into_iter();
+        let shares = files
+            .map(|directory| directory.join("cpu.shares"))
+            .find(|file| file.is_file());
+        let Some(shares) = shares else { return Ok(()) };
+        fs::write(shares, (ORDINARY * per_cent / 100).to_string())
+            .with_context(|| format!("cannot weigh {cell}"))
+    }
+
     pub(super) fn memory_file(&self, cell: &Cell) -> Option<PathBuf> {
         self.directories(cell)
             .into_iter()

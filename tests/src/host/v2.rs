@@ -49,6 +49,12 @@ pub(super) fn directory(cell: &Cell) -> PathBuf {
     slice(&cell.prefix).join(unit(cell))
 }
 
+pub(super) fn weigh(cell: &Cell, per_cent: u32) -> Result<()> {
+    let weight = format!("CPUWeight={per_cent}");
+    let words = ["set-property", "--runtime", &unit(cell), &weight];
+    tool::run(&mut tool::command("systemctl", words)).map(drop)
+}
+
 pub(super) fn remove(cell: &Cell) -> Result<()> {
     tool::succeeds(&mut tool::command("systemctl", ["stop", &unit(cell)]))?;
     remove_cgroup(&directory(cell))
