@@ -1,4 +1,4 @@
-//! Tables of the kernel's packet filter, changed as one: everything of a [`Batch`] or nothing.
+//! Tables of the kernel's packet filter, changed as one: everything of a `Batch` or nothing.
 //!
 //! The messages are those of `netlink-packet-netfilter` (ADR 0009); what goes into a rule is in `expression`.
 

@@ -183,7 +183,7 @@ pub struct Advert<'a> {
     pub vrid: Vrid,
     /// Priority of the sender; zero: it is leaving.
     pub priority: u8,
-    /// It leaves as planned and keeps the addresses silently for its connections (VRRPv3, [`LINGERS`]).
+    /// It leaves as planned and keeps the addresses silently for its connections (VRRPv3, `LINGERS`).
     pub lingers: bool,
     /// Interval of the sender.
     pub interval: AdvertInterval,
