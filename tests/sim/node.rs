@@ -10,36 +10,7 @@ use vrrp::proto::{
     Health, Input, Link, MemberSettings, Moment, Priority, State, Versions, Vrid, Why,
 };
 
-/// A deliberate mistake, made around the router and not in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    /// Every Backup's timer runs out without the skew that keeps them apart.
-    NoSkew,
-    /// The loser goes without an advert, so the winner does not announce again.
-    NoLastWord,
-    /// Adverts of another cluster with the same VRID are obeyed.
-    ObeysForeign,
-    /// A sick Active only lowers its priority.
-    LowersPriority,
-}
-
-impl Flaw {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::NoSkew,
-        Self::NoLastWord,
-        Self::ObeysForeign,
-        Self::LowersPriority,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::NoSkew => "no-skew",
-            Self::NoLastWord => "no-last-word",
-            Self::ObeysForeign => "obeys-foreign",
-            Self::LowersPriority => "lowers-priority",
-        }
-    }
-}
+use crate::flaw::Flaw;
 
 /// What all nodes of a history share.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +105,12 @@ impl Node {
             link_debounce: Duration::ZERO,
             announce: AnnounceSettings {
                 repeat: 5,
-                follow_ups: vec![Duration::from_secs(1)],
+                // As by default.
+                follow_ups: if flaw == Some(Flaw::AnnouncesOnce) {
+                    Vec::new()
+                } else {
+                    [1, 5].map(Duration::from_secs).into()
+                },
                 refresh: Some(Duration::from_secs(60)),
                 request_form: true,
                 reply_form: true,
@@ -190,6 +166,11 @@ impl Node {
     /// Able to own the VIP, as far as anybody outside can see.
     pub(crate) fn eligible(&self) -> bool {
         self.group.is_some() && self.healthy && self.link && !self.paused
+    }
+
+    /// Whether its kernel has the VIP: it may, too, when nobody runs the router any more.
+    pub(crate) fn owns(&self, time: u64) -> bool {
+        self.owned_until.is_some_and(|until| until > time)
     }
 
     /// When it next does something by itself.
@@ -265,10 +246,15 @@ impl Node {
         if self.paused {
             return Vec::new();
         }
+        let confirmed = matches!(input, Input::Owned);
         if let Some(group) = &mut self.group {
             group.handle_input(now, input);
         }
-        self.effects(time)
+        let mut effects = self.effects(time);
+        if confirmed && self.common.flaw == Some(Flaw::AnnouncesEarly) {
+            effects.retain(|effect| !matches!(effect, Effect::Announced));
+        }
+        effects
     }
 
     /// A datagram arrives; a paused process finds it later.
@@ -364,6 +350,9 @@ impl Node {
                 }
                 Action::Own { confirm } => {
                     if confirm {
+                        if self.common.flaw == Some(Flaw::AnnouncesEarly) {
+                            effects.push(Effect::Announced);
+                        }
                         effects.push(Effect::Own);
                     } else {
                         self.owned_until = Some(time + LIFETIME);
