@@ -86,6 +86,27 @@ pub(crate) fn plan(
     faults
 }
 
+/// How a router goes for good. Its kernel may have the addresses for longer than it lives.
+pub(crate) fn loss_of(random: &mut Random, node: usize) -> Fault {
+    match random.below(8) {
+        0..3 => Fault::Crash {
+            node,
+            supervised: false,
+        },
+        3 => Fault::Crash {
+            node,
+            supervised: true,
+        },
+        4 => Fault::Pause { node },
+        5 => Fault::Stop { node },
+        6 => Fault::Health {
+            node,
+            healthy: false,
+        },
+        _ => Fault::Link { node, up: false },
+    }
+}
+
 fn one(random: &mut Random, nodes: usize, node: usize) -> Fault {
     match random.below(8) {
         0 => Fault::Crash {

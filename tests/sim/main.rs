@@ -14,6 +14,7 @@
 
 mod checks;
 mod faults;
+mod flaw;
 mod node;
 mod random;
 mod world;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use node::Flaw;
+use flaw::Flaw;
 use world::World;
 
 /// Seeds of histories that once went wrong.

@@ -7,39 +7,10 @@ use std::time::Duration;
 use vrrp::proto::packet::{MAX_LEN, group};
 use vrrp::proto::{
     Action, AdvertInterval, AnnounceSettings, Datagram, Destination, Family, Group, GroupSettings,
-    Health, Input, Link, MemberSettings, Moment, Priority, State, Versions, Vrid, Why,
+    Health, Input, Link, MemberSettings, Moment, Priority, State, Version, Versions, Vrid, Why,
 };
 
-/// A deliberate mistake, made around the router and not in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    /// Every Backup's timer runs out without the skew that keeps them apart.
-    NoSkew,
-    /// The loser goes without an advert, so the winner does not announce again.
-    NoLastWord,
-    /// Adverts of another cluster with the same VRID are obeyed.
-    ObeysForeign,
-    /// A sick Active only lowers its priority.
-    LowersPriority,
-}
-
-impl Flaw {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::NoSkew,
-        Self::NoLastWord,
-        Self::ObeysForeign,
-        Self::LowersPriority,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::NoSkew => "no-skew",
-            Self::NoLastWord => "no-last-word",
-            Self::ObeysForeign => "obeys-foreign",
-            Self::LowersPriority => "lowers-priority",
-        }
-    }
-}
+use crate::flaw::Flaw;
 
 /// What all nodes of a history share.
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +37,8 @@ pub(crate) struct Packet {
 pub(crate) enum Effect {
     /// A datagram for these nodes.
     Sent { to: Vec<usize>, packet: Packet },
-    /// A gratuitous ARP.
-    Announced,
+    /// A gratuitous ARP, and what is wrong with it.
+    Announced { wrong: Option<&'static str> },
     /// Wants its addresses put on the interface.
     Own,
     /// Passes on what belongs to connections of this address's node.
@@ -90,6 +61,9 @@ pub(crate) struct Node {
     pub(crate) owned_until: Option<u64>,
     /// The VIP is there silently until then (true time).
     pub(crate) lingers_until: u64,
+    paused_at: u64,
+    /// The address went while the process was paused.
+    pub(crate) untold: bool,
     /// It died, and was not started since.
     pub(crate) crashed: bool,
     common: Common,
@@ -121,6 +95,8 @@ impl Node {
             link: true,
             owned_until: None,
             lingers_until: 0,
+            paused_at: 0,
+            untold: false,
             crashed: false,
             common,
             drift,
@@ -145,7 +121,12 @@ impl Node {
             hand_over_grace: self.common.grace,
             announce: AnnounceSettings {
                 repeat: 5,
-                follow_ups: vec![Duration::from_secs(1)],
+                // As by default.
+                follow_ups: if flaw == Some(Flaw::AnnouncesOnce) {
+                    Vec::new()
+                } else {
+                    [1, 5].map(Duration::from_secs).into()
+                },
                 refresh: Some(Duration::from_secs(60)),
                 request_form: true,
                 reply_form: true,
@@ -203,6 +184,22 @@ impl Node {
         self.group.is_some() && self.healthy && self.link && !self.paused
     }
 
+    /// Whether its kernel has the VIP: it may, too, when nobody runs the router any more.
+    pub(crate) fn owns(&self, time: u64) -> bool {
+        self.owned_until.is_some_and(|until| until > time)
+    }
+
+    /// Why it must not announce the VIP at this moment.
+    fn wrong_announcement(&self, time: u64) -> Option<&'static str> {
+        if self.lingers_until > time {
+            Some("lingers and announces the VIP")
+        } else if !self.owns(time) && !self.untold {
+            Some("announces what it does not own")
+        } else {
+            None
+        }
+    }
+
     /// When it next does something by itself.
     pub(crate) fn due(&self) -> Option<u64> {
         if self.paused {
@@ -228,6 +225,7 @@ impl Node {
     /// Starts the router, with whatever the kernel still has removed first.
     pub(crate) fn start(&mut self, time: u64) -> Vec<Effect> {
         self.owned_until = None;
+        self.untold = false;
         self.crashed = false;
         self.group = Some(Group::new(self.settings(), true));
         self.waiting.clear();
@@ -282,21 +280,88 @@ impl Node {
         if self.paused {
             return Vec::new();
         }
+        let confirmed = matches!(input, Input::Owned);
         if let Some(group) = &mut self.group {
             group.handle_input(now, input);
         }
-        self.effects(time)
+        let mut effects = self.effects(time);
+        if confirmed && self.common.flaw == Some(Flaw::AnnouncesEarly) {
+            effects.retain(|effect| !matches!(effect, Effect::Announced { .. }));
+        }
+        effects
     }
 
     /// A datagram arrives; a paused process finds it later.
     pub(crate) fn receive(&mut self, time: u64, packet: Packet) -> Vec<Effect> {
         let at = self.local(time);
+        let fenced = self.paused && self.owned_until.is_some() && self.is_successor(time, &packet);
         self.waiting.push_back((at, packet));
-        if self.paused {
+        if fenced {
+            self.owned_until = None;
+            self.untold = true;
+            self.farewell()
+        } else if self.paused {
             Vec::new()
         } else {
             self.read(time)
         }
+    }
+
+    /// What makes a supervisor take the addresses of a router that does not run.
+    fn is_successor(&self, time: u64, packet: &Packet) -> bool {
+        let interval = u64::try_from(self.common.interval.duration().as_nanos()).unwrap_or(0);
+        let silent = time.saturating_sub(self.paused_at) > 4 * interval;
+        let IpAddr::V4(vip) = VIP else { return false };
+        silent && packet.bytes[2] > 0 && packet.bytes[8..12] == vip.octets()
+    }
+
+    /// What a supervisor says for a router that does not run.
+    fn farewell(&self) -> Vec<Effect> {
+        let Some(group) = &self.group else {
+            return Vec::new();
+        };
+        let destinations: Vec<Destination> = if self.common.multicast {
+            vec![Destination::Group]
+        } else {
+            let peers = group.settings().members[0].peers.iter();
+            peers.copied().map(Destination::Peer).collect()
+        };
+        let version = Version::V3;
+        let sent = destinations
+            .into_iter()
+            .filter_map(|destination| self.sent(0, destination, version, 0));
+        sent.collect()
+    }
+
+    fn sent(
+        &self,
+        member: usize,
+        destination: Destination,
+        version: Version,
+        priority: u8,
+    ) -> Option<Effect> {
+        let mut buffer = [0; MAX_LEN];
+        let group = self.group.as_ref()?;
+        let (bytes, source, receiver) =
+            group.encode(member, destination, version, priority, &mut buffer)?;
+        let to = match destination {
+            Destination::Group => (0..self.common.nodes).collect(),
+            Destination::Peer(peer) => (0..self.common.nodes)
+                .filter(|one| address(*one) == peer)
+                .collect(),
+        };
+        let packet = Packet {
+            source,
+            destination: receiver,
+            bytes: bytes.to_vec(),
+        };
+        Some(Effect::Sent { to, packet })
+    }
+
+    /// Its process stands still; its kernel and its supervisor do not.
+    pub(crate) fn pause(&mut self, time: u64) {
+        self.paused = true;
+        self.paused_at = time;
     }
 
     fn read(&mut self, time: u64) -> Vec<Effect> {
@@ -351,11 +416,8 @@ impl Node {
 
     fn effects(&mut self, time: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Some(group) = &mut self.group else {
-            return effects;
-        };
         let mut stopped = false;
-        while let Some(action) = group.poll_action() {
+        while let Some(action) = self.group.as_mut().and_then(Group::poll_action) {
             match action {
                 Action::Send {
                     member,
@@ -363,26 +425,15 @@ impl Node {
                     version,
                     priority,
                 } => {
-                    let mut buffer = [0; MAX_LEN];
-                    let encoded = group.encode(member, destination, version, priority, &mut buffer);
-                    if let Some((bytes, source, receiver)) = encoded {
-                        let to = match destination {
-                            Destination::Group => (0..self.common.nodes).collect(),
-                            Destination::Peer(peer) => (0..self.common.nodes)
-                                .filter(|one| address(*one) == peer)
-                                .collect(),
-                        };
-                        let packet = Packet {
-                            source,
-                            destination: receiver,
-                            bytes: bytes.to_vec(),
-                        };
-                        effects.push(Effect::Sent { to, packet });
-                    }
+                    effects.extend(self.sent(member, destination, version, priority));
                 }
                 Action::Own { confirm } => {
                     self.lingers_until = 0;
                     if confirm {
+                        if self.common.flaw == Some(Flaw::AnnouncesEarly) {
+                            let wrong = self.wrong_announcement(time);
+                            effects.push(Effect::Announced { wrong });
+                        }
                         effects.push(Effect::Own);
                     } else {
                         self.owned_until = Some(time + LIFETIME);
@@ -398,7 +449,10 @@ impl Node {
                     self.lingers_until = time + u64::try_from(grace).unwrap_or(0);
                 }
                 Action::PassOn { to, .. } => effects.push(Effect::PassesOn { to }),
-                Action::Announce { .. } => effects.push(Effect::Announced),
+                Action::Announce { .. } => {
+                    let wrong = self.wrong_announcement(time);
+                    effects.push(Effect::Announced { wrong });
+                }
                 Action::Transition { from, to, why } => {
                     let outbid = matches!(why, Why::Outbid { .. });
                     if outbid && self.common.flaw == Some(Flaw::NoLastWord) {

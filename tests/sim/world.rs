@@ -1,5 +1,6 @@
 //! The segment, true time, and the order of everything.
 
+mod neighbours;
 mod segment;
 
 use std::cmp::Reverse;
@@ -11,9 +12,11 @@ use l2::wire::MacAddr;
 use vrrp::proto::{AdvertInterval, Input, State};
 
 use crate::checks::Checks;
-use crate::faults::{Fault, plan};
-use crate::node::{Common, Effect, Flaw, LIFETIME, Node, Packet, VIP, address};
+use crate::faults::{Fault, loss_of, plan};
+use crate::flaw::Flaw;
+use crate::node::{Common, Effect, LIFETIME, Node, Packet, VIP, address};
 use crate::random::Random;
+use neighbours::Neighbours;
 
 /// How a history went.
 #[derive(Debug)]
@@ -27,16 +30,16 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     /// `hears[from][to]`.
     pub(crate) hears: Vec<Vec<bool>>,
-    /// Side of each node, and of the client.
+    /// Side of each node, and of the clients.
     pub(crate) sides: Vec<u8>,
     pub(crate) client_side: u8,
-    /// Which node the client's neighbour entry points to.
-    pub(crate) client: Option<usize>,
     pub(crate) lossy: bool,
     pub(crate) common: Common,
     random: Random,
+    neighbours: Neighbours,
     checks: Checks,
     time: u64,
+    end: u64,
     order: u64,
     coming: BinaryHeap<Reverse<(u64, u64, usize)>>,
     letters: Vec<Option<Event>>,
@@ -49,13 +52,17 @@ pub(crate) struct World {
     trace: bool,
     was_lossy: bool,
     refreshed: bool,
-    broken: Option<String>,
+    bereaved: bool,
+    /// What a node did that no node may do.
+    wrong: Option<String>,
 }
 
 #[derive(Debug)]
 enum Event {
     Deliver { to: usize, packet: Packet },
     Announcement { from: usize },
+    Question,
+    Answer { from: usize },
     Claim { from: usize, to: usize },
     Owned { node: usize },
     Fault(Fault),
@@ -66,6 +73,8 @@ const MILLI: u64 = 1_000_000;
 const NODES: usize = 5;
 /// The longest time between two refreshes.
 const REFRESH: u64 = 61_000 * MILLI;
+/// From a take-over to its last announcement but the refreshes, by clocks that may drift.
+const LAST_ANNOUNCEMENT: u64 = 5_100 * MILLI;
 
 impl World {
     pub(crate) fn new(seed: u64, flaw: Option<Flaw>, trace: bool) -> Self {
@@ -98,11 +107,12 @@ impl World {
             hears: vec![vec![true; NODES]; NODES],
             sides: vec![0; NODES],
             client_side: 0,
-            client: None,
             lossy,
             common,
+            neighbours: Neighbours::new(NODES, seed),
             checks: Checks::new(length),
             time: 0,
+            end: 0,
             order: 0,
             coming: BinaryHeap::new(),
             letters: Vec::new(),
@@ -116,7 +126,8 @@ impl World {
             trace,
             was_lossy: lossy,
             refreshed: false,
-            broken: None,
+            bereaved: false,
+            wrong: None,
             random,
         };
         let bound = world.checks.bound();
@@ -132,14 +143,10 @@ impl World {
 
     /// Runs the history to its end.
     pub(crate) fn run(mut self) -> Result<Report, String> {
-        let mut end = self
-            .coming
-            .iter()
-            .map(|Reverse((at, ..))| *at)
-            .max()
-            .unwrap_or(0)
-            + self.checks.bound()
-            + 3_000 * MILLI;
+        let last = self.coming.iter().map(|Reverse((at, ..))| *at).max();
+        self.end = last.unwrap_or(0) + self.checks.bound() + 3_000 * MILLI;
+        let first = self.neighbours.next_question();
+        self.post(first, Event::Question);
         let mut steps = 0_u64;
         loop {
             steps += 1;
@@ -155,19 +162,23 @@ impl World {
             let next = timer
                 .map_or(u64::MAX, |(at, _)| at)
                 .min(event.unwrap_or(u64::MAX));
-            if next >= end {
-                if self.points_astray() && self.was_lossy && !self.refreshed {
+            if next >= self.end {
+                if self.complaint().is_some() && self.was_lossy && !self.refreshed {
                     // Where frames were lost for long enough, the refresh is what puts it right.
-                    (end, self.refreshed) = (next + REFRESH, true);
+                    (self.end, self.refreshed) = (next + REFRESH, true);
                     continue;
                 }
-                break;
+                self.checks
+                    .at_the_end(&self)
+                    .map_err(|why| self.blame(&why))?;
+                if self.bereaved || !self.neighbours.random().happens(250) {
+                    break;
+                }
+                self.bereave(self.end);
+                continue;
             }
             let mut checks = self.checks;
             checks.before(next, &self).map_err(|why| self.blame(&why))?;
-            if let Some(why) = self.broken.take() {
-                return Err(self.blame(&why));
-            }
             self.checks = checks;
             self.time = next;
             self.expire();
@@ -180,20 +191,32 @@ impl World {
                     }
                 }
             }
+            if let Some(why) = self.wrong.take() {
+                return Err(self.blame(&why));
+            }
         }
-        self.checks
-            .at_the_end(&self)
-            .map_err(|why| self.blame(&why))?;
         Ok(Report {
             steps,
             takeovers: self.takeovers,
         })
     }
 
-    /// Whether the client's neighbour entry is wrong.
-    pub(crate) fn points_astray(&self) -> bool {
-        let active = self.nodes.iter().position(Node::is_active);
-        self.client.is_some() && self.client != active
+    /// What is wrong with where the neighbours look for the VIP.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let owns = |node: &Node| node.is_active() && !node.paused;
+        self.neighbours.complaint(self.nodes.iter().position(owns))
+    }
+
+    /// In a network at rest its Active goes, one way or another, and nothing else happens until the last
+    /// announcement of its heir is due.
+    fn bereave(&mut self, at: u64) {
+        (self.bereaved, self.was_lossy) = (true, false);
+        self.end = at + self.checks.bound() + LAST_ANNOUNCEMENT;
+        if let Some(node) = self.nodes.iter().position(Node::is_active) {
+            let fault = loss_of(self.neighbours.random(), node);
+            self.post(at, Event::Fault(fault));
+        }
+        self.post(at, Event::Question);
     }
 
     fn blame(&self, why: &str) -> String {
@@ -229,7 +252,9 @@ impl World {
                 let effects = self.nodes[to].receive(self.time, packet);
                 self.carry_out(to, effects);
             }
-            Some(Event::Announcement { from }) => self.client = Some(from),
+            Some(Event::Announcement { from }) => self.neighbours.announced(from),
+            Some(Event::Question) => self.question(),
+            Some(Event::Answer { from }) => self.neighbours.answered(from),
             Some(Event::Claim { from, to }) => {
                 let last = u8::try_from(from).unwrap_or(255);
                 let mac = MacAddr::new([2, 0, 0, 0, 0, last]);
@@ -255,11 +280,20 @@ impl World {
                 .is_some_and(|until| until <= self.time)
             {
                 self.nodes[index].owned_until = None;
-                if self.nodes[index].is_active() && !self.nodes[index].paused {
-                    let effects = self.nodes[index].input(self.time, Input::AddressLost);
-                    self.carry_out(index, effects);
+                if self.nodes[index].is_active() {
+                    self.tell_lost(index);
                 }
             }
+        }
+    }
+
+    /// The kernel took the address off; a paused process hears of it when it runs again.
+    fn tell_lost(&mut self, index: usize) {
+        let paused = self.nodes[index].paused;
+        self.nodes[index].untold = paused;
+        if !paused {
+            let effects = self.nodes[index].input(self.time, Input::AddressLost);
+            self.carry_out(index, effects);
         }
     }
 
@@ -271,9 +305,9 @@ impl World {
                         self.send(index, receiver, &packet);
                     }
                 }
-                Effect::Announced => {
-                    if self.nodes[index].lingers_until > self.time {
-                        self.broken = Some(format!("node {index} lingers and announces the VIP"));
+                Effect::Announced { wrong } => {
+                    if let Some(wrong) = wrong {
+                        self.accuse(format!("node {index} {wrong}"));
                     }
                     self.announce(index);
                 }
@@ -296,11 +330,16 @@ impl World {
         }
     }
 
+    /// The first thing that is wrong is told.
+    fn accuse(&mut self, why: String) {
+        self.wrong.get_or_insert(why);
+    }
+
     /// Where nothing is lost, whoever is passed on to keeps the VIP for it.
     fn check_predecessor(&mut self, index: usize, to: IpAddr) {
         let same = |node: &&Node| address(node.index) == to;
         let Some(node) = self.nodes.iter().find(same) else {
-            self.broken = Some(format!("node {index} passes on to {to}, which is nobody"));
+            self.accuse(format!("node {index} passes on to {to}, which is nobody"));
             return;
         };
         let parted = self.sides[index] != self.sides[node.index]
@@ -309,8 +348,9 @@ impl World {
         let sound = node.healthy && node.link && self.nodes[index].link;
         if sound && !disturbed && !node.takes_what_is_passed_on(self.time) {
             let to = node.index;
-            let why = format!("node {index} passes on to node {to}, which does not linger");
-            self.broken = Some(why);
+            self.accuse(format!(
+                "node {index} passes on to node {to}, which does not linger"
+            ));
         }
     }
 
@@ -336,14 +376,20 @@ impl World {
             }
             Fault::Stop { node } => (node, self.nodes[node].input(time, Input::Stop)),
             Fault::Pause { node } => {
-                self.nodes[node].paused = true;
+                self.nodes[node].pause(time);
                 return;
             }
             Fault::Resume { node, lost } => {
                 if !self.nodes[node].paused {
                     return;
                 }
-                (node, self.nodes[node].resume(time, lost))
+                let effects = self.nodes[node].resume(time, lost);
+                self.carry_out(node, effects);
+                // Two threads wake, and the router's may come first.
+                if std::mem::take(&mut self.nodes[node].untold) {
+                    self.tell_lost(node);
+                }
+                return;
             }
             Fault::Health { node, healthy } => {
                 if self.nodes[node].healthy == healthy {
@@ -371,8 +417,7 @@ impl World {
                     .iter()
                     .any(|node| node.is_active() && self.sides[node.index] == self.client_side);
                 if !served {
-                    // Nobody answered it all the while: its kernel has given the entry up and asks anew.
-                    self.client = None;
+                    self.neighbours.forget();
                 }
                 self.hears = vec![vec![true; NODES]; NODES];
                 self.sides = vec![0; NODES];

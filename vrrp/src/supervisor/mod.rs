@@ -141,7 +141,11 @@ impl<P: Fn() -> Option<Plan>> Watch<'_, P> {
                     "the router process does not run and another node has taken over; its addresses are taken away"
                 );
                 std::thread::sleep(ANNOUNCEMENT);
+                let groups = self.groups();
+                let addresses = held(&groups).iter().map(|held| held.address).collect();
                 self.fence();
+                // The kernel answered for them until now: the owner announces itself once more.
+                say_farewell(&groups, &addresses);
                 watchdog.fenced();
             }
             let patience = if ears.is_some() {

@@ -35,6 +35,7 @@ impl Group {
         advert: &Advert<'_>,
         mut backup: Backup,
     ) {
+        let heard = at;
         let at = at.max(backup.entered);
         let own = u8::from(self.settings.priority);
         // The others reach this router again: the timers of the protocol are enough.
@@ -51,8 +52,8 @@ impl Group {
             member.down_at = member.down_at.min(at.after(skew));
             member.active_peer = Some(source);
             member.active_left = true;
-            // It is said again until somebody answers; the first one counts.
-            let first = member.planned_farewell.unwrap_or(at);
+            // It is said again until somebody answers; the first one counts, also if this router was frozen meanwhile.
+            let first = member.planned_farewell.unwrap_or(heard);
             member.planned_farewell = advert.lingers.then_some(first);
             return;
         }

@@ -145,6 +145,10 @@ impl Group {
             self.release();
         }
         self.phase = Phase::Initialize;
+        if !helped && !grace.is_zero() {
+            // Takes the promise back: who takes over from now on has nobody to pass on to.
+            self.send_adverts(0);
+        }
         match leaving.then {
             Then::Stop => {
                 self.transition(now, why);
