@@ -188,7 +188,8 @@ impl Segment {
             let now = self.now();
             let bytes = buffer.get(..length).unwrap_or_default();
             let before = self.speaker.phase();
-            if let Err(rejection) = self.speaker.handle_datagram(now, bytes) {
+            let source = from.ip().to_canonical();
+            if let Err(rejection) = self.speaker.handle_datagram(now, source, bytes) {
                 self.bulletin.count_rejection(rejection.kind());
                 tracing::debug!(%from, %rejection, "a heartbeat is not taken");
             }

@@ -212,13 +212,18 @@ impl Speaker {
         self.evaluate(now);
     }
 
-    /// A heartbeat arrived.
+    /// A heartbeat arrived from `source`.
     ///
     /// # Errors
     /// What is not from a speaker of this cluster, or not of this time.
-    pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Rejection> {
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(), Rejection> {
         self.wake(now);
-        let result = self.membership.handle_datagram(now, bytes);
+        let result = self.membership.handle_datagram(now, source, bytes);
         if let Ok(heard) = result {
             self.dirty |= heard.changed;
             if heard.appeared {
