@@ -83,6 +83,7 @@ fn every_flaw_is_caught() {
         Flaw::NoTerms,
         Flaw::NoLinkCheck,
         Flaw::NoOverlap,
+        Flaw::NoAcquaintance,
     ] {
         let violation = tell(0..400, Some(flaw)).expect_err(&format!("{flaw:?} went unnoticed"));
         println!("{flaw:?}: {violation}");

@@ -169,12 +169,7 @@ async fn the_second_lbctl_is_told_who_is_at_work() {
 async fn no_secret_is_in_a_log_or_an_error() {
     let site = Site::new(&file());
     site.create().await.expect("the cluster is made");
-    let mut text = String::new();
-    for run in std::fs::read_dir(site.log_folder()).expect("logs") {
-        for log in std::fs::read_dir(run.expect("a run").path()).expect("logs of a run") {
-            text.push_str(&std::fs::read_to_string(log.expect("a log").path()).expect("text"));
-        }
-    }
+    let text = site.logs();
     assert!(
         text.contains("kubeadm init (kubeadm-init)") && text.contains("(hidden)"),
         "{text}"
@@ -191,6 +186,55 @@ async fn no_secret_is_in_a_log_or_an_error() {
     assert!(
         !shown("certificateKey:") && !shown("tlsBootstrapToken:") && !shown("- token:"),
         "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_pool_that_left_the_file_leaves_the_cluster_and_that_is_said() {
+    let mut site = Site::new(&file());
+    site.create().await.expect("the cluster is made");
+    let renamed = file().replace("name: default\n", "name: front\n");
+    assert_ne!(renamed, file());
+    site.edit(&renamed);
+    assert_eq!(site.create().await, Ok(Outcome::Changed));
+    let pools: Vec<String> = site.inner().applied.keys().cloned().collect();
+    let has = |name: &str| pools.iter().any(|pool| pool == name);
+    assert!(has("AddressPool/front") && has("L2Advertisement/front"));
+    assert!(!has("AddressPool/default") && !has("L2Advertisement/default"));
+    assert!(
+        site.logs()
+            .contains("removed AddressPool default: the cluster file does not have it any more")
+    );
+    assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
+}
+
+#[tokio::test]
+async fn a_refused_pool_leaves_the_operator_with_a_kubeconfig() {
+    let site = Site::new(&file());
+    site.inner().refuses = Some("the pools of the cluster file".to_owned());
+    let failure = site.create().await.expect_err("the pools are refused");
+    assert!(failure.message.contains("spec.addresses"), "{failure:?}");
+    let workspace = site.folder.path().join("ws").join(&site.desired.name);
+    let kubeconfig = workspace.join(format!("{}-kubeconfig", site.desired.name));
+    assert!(kubeconfig.exists(), "{}", kubeconfig.display());
+}
+
+#[tokio::test]
+async fn another_load_balancer_beside_ours_is_said() {
+    let site = Site::new(&file());
+    site.create().await.expect("the cluster is made");
+    assert!(!site.logs().contains("warning:"));
+    let metallb = serde_json::json!({
+        "kind": "DaemonSet",
+        "metadata": {"namespace": "metallb-system", "name": "speaker"},
+        "spec": {"template": {"spec": {"containers": [{"image": "quay.io/metallb/speaker:v0.16.2"}]}}},
+    });
+    site.inner().workloads.push(metallb);
+    assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
+    let logs = site.logs();
+    assert!(
+        logs.contains("warning: MetalLB") && logs.contains("hint: let only one"),
+        "{logs}"
     );
 }
 

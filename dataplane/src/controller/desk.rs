@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     catalogue::Catalogue,
     inbox::Message,
+    keys::KeyKeeper,
     pool_status,
     status::{Board, Facts},
     writes::{Ended, Writes},
@@ -52,6 +53,8 @@ pub(super) struct Desk {
     identity: String,
     /// Where the Secret of the speakers is.
     key_namespace: String,
+    /// While this process leads.
+    keeper: Option<KeyKeeper>,
     registrar: Registrar,
     catalogue: Catalogue,
     claim: LeaseClaim,
@@ -99,6 +102,7 @@ impl Desk {
             claim: LeaseClaim::new(now(), identity.clone(), LeaseTiming::default()),
             identity,
             key_namespace,
+            keeper: None,
             registrar: Registrar::default(),
             catalogue: Catalogue::default(),
             lease_writes: FuturesUnordered::new(),
@@ -353,17 +357,12 @@ impl Desk {
                 tracing::info!(term, "leads");
                 self.registrar.begin();
                 let (client, namespace) = (self.client.clone(), self.key_namespace.clone());
-                tokio::spawn(async move {
-                    let mut pause = Duration::from_secs(2);
-                    while !write::speaker_keys(&client, &namespace, crate::speaker::KEYS).await {
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(Duration::from_secs(60));
-                    }
-                });
+                self.keeper = Some(KeyKeeper::start(client, namespace));
                 return;
             }
             LeaseAction::Stopped(why) => {
                 tracing::warn!(?why, "does not lead any more");
+                self.keeper = None;
                 self.writes.abandon();
                 self.registrar.stand_down();
                 return;

@@ -10,6 +10,7 @@ mod catalogue;
 pub mod cli;
 mod desk;
 mod inbox;
+mod keys;
 mod pool_status;
 mod status;
 mod writes;

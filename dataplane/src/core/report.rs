@@ -137,13 +137,13 @@ impl Reports {
         let directory = atlas.directory();
         let wanted = directory.addresses.get(&address);
         let Some(wanted) = wanted.filter(|wanted| !wanted.reaches.is_empty()) else {
-            let why = "no L2Advertisement selects its pool and this Service".to_owned();
+            let why = "no L2Advertisement selects its pool and this Service: make one that names the pool in `spec.pools`, or one with an empty `spec`, which selects everything".to_owned();
             return (announced::NO_ADVERTISEMENT, why);
         };
         if directory.nodes.is_empty() {
+            let label = crate::core::LOAD_BALANCER_NODE_LABEL;
             let why = format!(
-                "no node has the label {}",
-                crate::core::LOAD_BALANCER_NODE_LABEL
+                "no node has the label {label}: `kubectl label node NODE {label}=true` lets a node announce"
             );
             return (announced::NO_LOAD_BALANCER_NODE, why);
         }
@@ -160,7 +160,7 @@ impl Reports {
             .filter(|(node, _)| selected(node) && !self.is_silent(node))
             .collect();
         if running.is_empty() {
-            let why = "no node that an L2Advertisement selects runs a speaker".to_owned();
+            let why = "no node that an L2Advertisement selects runs a speaker: see its `spec.nodeSelectors`, and `kubectl get speakers`".to_owned();
             return (announced::NO_ELIGIBLE_NODE, why);
         }
         let connected = |report: &Report| {
@@ -174,7 +174,10 @@ impl Reports {
         };
         if !running.iter().any(|(_, report)| connected(report)) {
             let names: Vec<_> = running.iter().map(|(node, _)| node.as_str()).collect();
-            let why = format!("no interface for it on {}", names.join(", "));
+            let why = format!(
+                "no interface that is up has it in its network, or the L2Advertisement's `spec.interfaces` leaves it out, on {}",
+                names.join(", ")
+            );
             return (announced::NO_INTERFACE_MATCHED, why);
         }
         let fit = |(node, report): &&(&String, &Report)| {
@@ -193,8 +196,7 @@ impl Reports {
         if running.iter().any(|one| fit(&one)) {
             return (announced::PENDING, "a node is about to take it".to_owned());
         }
-        let why =
-            "externalTrafficPolicy is Local, and no node that may announce it has a ready endpoint";
+        let why = "externalTrafficPolicy is Local, and no node that may announce it has a ready endpoint: run a pod there, or use Cluster";
         (announced::NO_LOCAL_ENDPOINTS, why.to_owned())
     }
 
@@ -226,7 +228,7 @@ impl Reports {
         if !atlas.has_ready_endpoint(key) {
             return unmet(
                 reachable::NO_ENDPOINTS,
-                "it has no ready endpoint".to_owned(),
+                "it has no ready endpoint: `kubectl get endpointslices` and the Service's selector say which pods it should have".to_owned(),
             );
         }
         Condition::met(

@@ -1,16 +1,25 @@
 //! Follows all objects of one kind: a list, then a watch that is resumed where it broke off.
 //!
 //! ```text
-//!            ┌──────── too old, or the stream says nonsense ───────┐
+//!            ┌──── (a pause) too old, or the stream says nonsense ─┐
 //!            ▼                                                     │
 //!  list (in pages) ──► Synced ──► watch ──► Object, Version ──► ended: watch again from the last version
 //!            │
 //!            └── the kind does not exist: Absent, and asked again now and then
 //! ```
 //!
+//! A kind that was there does not vanish because one answer says so: a server that has just started, or one of several
+//! that is ill, may say that of a kind that all of its objects are of. (When a definition is really deleted its
+//! objects go first, and the watch tells that.)
+//!
 //! Objects are converted at once and dropped: what is kept is what the core needs.
 
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+use std::{
+    collections::{BTreeSet, hash_map::RandomState},
+    fmt::Debug,
+    hash::BuildHasher as _,
+    time::Duration,
+};
 
 use futures::{StreamExt as _, pin_mut};
 use kube::{
@@ -43,10 +52,14 @@ const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 290;
 /// How long a list may take, and the answer to a watch may not begin.
 const ANSWER: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How often a kind that does not exist is asked for.
-const ABSENT_PAUSE: Duration = Duration::from_secs(2);
+/// How fast it goes on a real server.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(2),
+    absent: Duration::from_secs(2),
+};
+/// Answers in a row after which a kind that was there is gone.
+const ABSENT_ANSWERS: u32 = 6;
 
 /// One kind of objects, and what becomes of them.
 pub struct Follower<K, T, M> {
@@ -81,41 +94,41 @@ where
     pub async fn run(mut self, token: CancellationToken) {
         tokio::select! {
             () = token.cancelled() => {}
-            () = self.follow() => {}
+            () = self.follow(PACE) => {}
         }
     }
 
-    async fn follow(&mut self) {
+    async fn follow(&mut self, pace: Pace) {
         let mut known = BTreeSet::new();
-        let mut pause = FIRST_PAUSE;
-        let mut random = Random::new(u64::from(std::process::id()));
-        let mut absent = false;
+        let mut backoff = Backoff::new(pace);
+        let mut presence = Presence::Unknown;
         loop {
             match self.list(&mut known).await {
                 Ok(Some(version)) => {
-                    pause = FIRST_PAUSE;
-                    absent = false;
-                    if self.watch_on(&mut known, version).await.is_none() {
+                    presence = Presence::There { doubts: 0 };
+                    let begun = version.clone();
+                    let Some(version) = self.watch_on(&mut known, version, pace).await else {
                         return;
+                    };
+                    if version != begun {
+                        backoff.reset();
                     }
+                    backoff.pause().await;
                 }
                 Ok(None) => return,
                 Err(error) if is_absent(&error) => {
-                    if !std::mem::replace(&mut absent, true)
-                        && self.forget(&mut known).await.is_none()
-                    {
+                    let gone = presence.deny();
+                    if gone && self.forget(&mut known).await.is_none() {
                         return;
                     }
-                    tokio::time::sleep(ABSENT_PAUSE).await;
+                    tokio::time::sleep(pace.absent).await;
                 }
                 Err(error) => {
-                    if pause == FIRST_PAUSE {
+                    if backoff.is_fresh() {
                         let kind = std::any::type_name::<K>();
                         tracing::warn!(kind, %error, "cannot list: tries again");
                     }
-                    let jitter = Duration::from_millis(random.below(100));
-                    tokio::time::sleep(pause + jitter).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    backoff.pause().await;
                 }
             }
         }
@@ -166,21 +179,25 @@ where
         self.tell(News::Absent).await
     }
 
-    /// Watches until everything has to be listed anew; `None`: nobody listens.
-    async fn watch_on(&self, known: &mut BTreeSet<ServiceKey>, mut version: String) -> Option<()> {
-        let mut pause = FIRST_PAUSE;
+    /// Watches until everything has to be listed anew: the version it came to; `None`: nobody listens.
+    async fn watch_on(
+        &self,
+        known: &mut BTreeSet<ServiceKey>,
+        mut version: String,
+        pace: Pace,
+    ) -> Option<String> {
+        let mut backoff = Backoff::new(pace);
         loop {
             let before = version.clone();
             match self.watch(known, &mut version).await {
                 Ended::Unheard => return None,
-                Ended::Relist => return Some(()),
+                Ended::Relist => return Some(version),
                 Ended::Resume => {}
             }
             if before == version {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                backoff.pause().await;
             } else {
-                pause = FIRST_PAUSE;
+                backoff.reset();
             }
         }
     }
@@ -258,6 +275,76 @@ where
     }
 }
 
+/// Whether the server has the kind, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// It was not listed yet.
+    Unknown,
+    /// It was listed; so many answers in a row denied it since.
+    There { doubts: u32 },
+    /// It is not there, and that was told.
+    Absent,
+}
+
+impl Presence {
+    /// The server says that there is no such kind; whether that is to be believed, and is news.
+    const fn deny(&mut self) -> bool {
+        match self {
+            Self::There { doubts } if *doubts + 1 < ABSENT_ANSWERS => {
+                *doubts += 1;
+                false
+            }
+            Self::Absent => false,
+            Self::Unknown | Self::There { .. } => {
+                *self = Self::Absent;
+                true
+            }
+        }
+    }
+}
+
+/// How long the pauses are.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// After the first thing that went wrong, and after many.
+    first: Duration,
+    longest: Duration,
+    /// Between two questions for a kind that does not exist.
+    absent: Duration,
+}
+
+/// Pauses that grow, and differ from process to process: all of them lose the same server at the same moment.
+struct Backoff {
+    pace: Pace,
+    next: Duration,
+    random: Random,
+}
+
+impl Backoff {
+    fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            next: pace.first,
+            random: Random::new(RandomState::new().hash_one(())),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.next == self.pace.first
+    }
+
+    const fn reset(&mut self) {
+        self.next = self.pace.first;
+    }
+
+    async fn pause(&mut self) {
+        let most = u64::try_from(self.next.as_micros()).unwrap_or(u64::MAX);
+        let jitter = Duration::from_micros(self.random.below(most.max(1)));
+        tokio::time::sleep(self.next / 2 + jitter).await;
+        self.next = (self.next * 2).min(self.pace.longest);
+    }
+}
+
 /// A request whose answer does not begin in time has failed.
 async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     match tokio::time::timeout(ANSWER, request).await {
@@ -272,4 +359,126 @@ fn key_of<K: kube::Resource>(object: &K) -> ServiceKey {
 
 fn is_absent(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc::{self, Receiver};
+
+    use super::*;
+    use crate::k8s::fake;
+
+    type Answers = Arc<Mutex<Vec<(u16, Value)>>>;
+
+    fn list() -> (u16, Value) {
+        let object =
+            json!({ "metadata": { "name": "a", "namespace": "n", "resourceVersion": "7" } });
+        let list = json!({
+            "apiVersion": "v1", "kind": "ConfigMapList",
+            "metadata": { "resourceVersion": "7" }, "items": [object],
+        });
+        (200, list)
+    }
+
+    fn no() -> (u16, Value) {
+        (404, fake::refusal(404, "NotFound"))
+    }
+
+    /// Follows a server that gives `answers` to lists, the last one for ever, and ends every watch as too old.
+    fn follow(answers: &[(u16, Value)]) -> (Receiver<News<()>>, Answers) {
+        let asked = Answers::default();
+        let (answers, record) = (answers.to_vec(), Arc::clone(&asked));
+        let client = fake::client(move |request| {
+            if request.uri().query().unwrap_or_default().contains("watch=") {
+                return (410, fake::refusal(410, "Expired"));
+            }
+            let mut record = record.lock().unwrap();
+            let place = record.len().min(answers.len() - 1);
+            record.push(answers[place].clone());
+            assert!(record.len() < 1000, "it asks without a pause");
+            answers[place].clone()
+        });
+        let (sender, inbox) = mpsc::channel(100);
+        let mut follower: Follower<ConfigMap, (), News<()>> = Follower {
+            api: Api::all(client),
+            fields: None,
+            convert: Box::new(|_| ()),
+            wrap: |news| news,
+            sender,
+        };
+        let pace = Pace {
+            first: Duration::from_millis(1),
+            longest: Duration::from_millis(20),
+            absent: Duration::from_millis(5),
+        };
+        tokio::spawn(async move { follower.follow(pace).await });
+        (inbox, asked)
+    }
+
+    /// Everything that is told until it is enough.
+    async fn told(
+        inbox: &mut Receiver<News<()>>,
+        enough: impl Fn(&[News<()>]) -> bool,
+    ) -> Vec<News<()>> {
+        let mut all = Vec::new();
+        while !enough(&all) {
+            let news = tokio::time::timeout(Duration::from_secs(20), inbox.recv()).await;
+            all.push(news.expect("something is told").expect("it follows"));
+        }
+        all
+    }
+
+    fn gone() -> News<()> {
+        News::Object(ServiceKey::new("n", "a"), None)
+    }
+
+    fn count(told: &[News<()>], news: &News<()>) -> usize {
+        told.iter().filter(|one| *one == news).count()
+    }
+
+    #[tokio::test]
+    async fn a_kind_does_not_vanish_because_one_answer_says_so() {
+        let mut answers = vec![list()];
+        answers.extend((1..ABSENT_ANSWERS).map(|_| no()));
+        answers.push(list());
+        let (mut inbox, asked) = follow(&answers);
+        let told = told(&mut inbox, |told| count(told, &News::Synced) == 2).await;
+        assert_eq!(asked.lock().unwrap().len(), answers.len());
+        let lost = count(&told, &gone()) + count(&told, &News::Absent);
+        assert_eq!(lost, 0, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_stays_away_is_gone_and_comes_back() {
+        let mut answers = vec![list()];
+        answers.extend((0..ABSENT_ANSWERS + 3).map(|_| no()));
+        answers.push(list());
+        let (mut inbox, _) = follow(&answers);
+        let told = told(&mut inbox, |told| count(told, &News::Synced) == 2).await;
+        let lost = (count(&told, &gone()), count(&told, &News::Absent));
+        assert_eq!(lost, (1, 1), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_was_never_there_is_absent_at_once() {
+        let (mut inbox, asked) = follow(&[no()]);
+        assert_eq!(
+            told(&mut inbox, |told| !told.is_empty()).await,
+            [News::Absent]
+        );
+        assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn lists_that_lead_nowhere_are_made_ever_more_rarely() {
+        let (mut inbox, asked) = follow(&[list()]);
+        let reading = told(&mut inbox, |_| false);
+        let _ = tokio::time::timeout(Duration::from_millis(400), reading).await;
+        let count = asked.lock().unwrap().len();
+        assert!((2..60).contains(&count), "{count} lists in 0.4 s");
+    }
 }

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod convert;
 pub mod crd;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod follow;
 pub mod lease;
 pub mod metallb;

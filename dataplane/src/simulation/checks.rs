@@ -139,9 +139,17 @@ impl World {
     /// one that ran only while `to` did not.
     fn must_agree(&self, from: usize, to: usize) -> bool {
         let mutual = self.network.reaches(to, from);
-        let since = self.nodes[from].awake_since;
-        let met = since < self.cut_since && self.nodes[to].ran_between(since, self.cut_since);
-        self.network.reaches(from, to) && (mutual || met)
+        let (one, two) = (&self.nodes[from], &self.nodes[to]);
+        let since = one.awake_since;
+        let introduced = one.listed_since.max(two.listed_since);
+        let met = since.max(introduced) < self.cut_since && two.ran_between(since, self.cut_since);
+        self.network.reaches(from, to) && self.are_introduced(from, to) && (mutual || met)
+    }
+
+    /// Whether one of the two was told where the other listens; else neither can know of the other.
+    fn are_introduced(&self, one: usize, two: usize) -> bool {
+        let (one, two) = (&self.nodes[one], &self.nodes[two]);
+        one.listed.contains_key(&two.name) || two.listed.contains_key(&one.name)
     }
 
     fn check_served(&self, address: IpAddr, owners: &[usize]) -> Result<(), String> {
@@ -174,7 +182,7 @@ impl World {
             let (Some(owner), None) = (heard.next(), heard.next()) else {
                 continue;
             };
-            if !self.hears(node, *owner) {
+            if !self.hears(node, *owner) || !self.are_introduced(node, *owner) {
                 continue;
             }
             if known.get(&address) != Some(owner) {
@@ -216,7 +224,8 @@ impl World {
             .map(|(address, _)| *address)
             .collect();
         let loads: Vec<usize> = self.nodes.iter().map(|node| node.holds().len()).collect();
-        let even = self.directory.addresses.len().div_ceil(self.nodes.len());
+        let serving = self.directory.nodes.len().max(1);
+        let even = self.directory.addresses.len().div_ceil(serving);
         let most = loads.iter().max().copied().unwrap_or(0);
         if plain.len() == self.directory.addresses.len() && most > even + 1 {
             return Err(format!("shares of {loads:?} where {even} would be even"));

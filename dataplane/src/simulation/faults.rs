@@ -21,6 +21,13 @@ pub(super) enum Fault {
     Drain(usize),
     /// A node is cordoned or uncordoned.
     Cordon(usize, bool),
+    /// A node gets the label of the nodes that serve, or loses it; one node may not hear of that, nor of anything
+    /// after it.
+    Label {
+        node: usize,
+        labelled: bool,
+        unheard_by: Option<usize>,
+    },
     /// The segment falls in two; nodes of the first side may go on hearing the second.
     Split { side: Vec<bool>, one_way: bool },
     /// The segment is whole again.
@@ -38,7 +45,7 @@ pub(super) fn draw(random: &mut Random, nodes: usize) -> Fault {
     let bound = u64::try_from(nodes).unwrap_or(1);
     let node = usize::try_from(random.below(bound)).unwrap_or(0);
     let sides = |random: &mut Random| (0..nodes).map(|_| random.chance(50)).collect::<Vec<_>>();
-    match random.below(100) {
+    match random.below(110) {
         0..14 => Fault::Crash(node),
         14..30 => Fault::Boot(node),
         30..33 => Fault::BootInThePast(node),
@@ -55,6 +62,17 @@ pub(super) fn draw(random: &mut Random, nodes: usize) -> Fault {
         82..89 => Fault::Heal,
         89..92 => Fault::ApiDown(sides(random)),
         92..97 => Fault::Addresses(u8::try_from(random.below(24)).unwrap_or(0)),
-        _ => Fault::Endpoints,
+        97..100 => Fault::Endpoints,
+        labelled => {
+            let labelled = labelled < 105;
+            let other = usize::try_from(random.below(bound)).unwrap_or(0);
+            // Who loses its label and does not hear of it goes on as before.
+            let deaf = if labelled { other } else { node };
+            Fault::Label {
+                node,
+                labelled,
+                unheard_by: random.chance(60).then_some(deaf),
+            }
+        }
     }
 }

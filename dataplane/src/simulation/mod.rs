@@ -16,6 +16,7 @@
 
 pub mod network;
 
+mod api;
 mod checks;
 mod faults;
 mod node;
@@ -44,6 +45,8 @@ pub enum Flaw {
     NoLinkCheck,
     /// A node that hands over lets go before anybody else has it.
     NoOverlap,
+    /// A node speaks only to those that its own view of the API lists.
+    NoAcquaintance,
 }
 
 /// What happened in a story without a violation.

@@ -46,6 +46,10 @@ pub(super) struct Node {
     pub(super) paused_until: Option<Duration>,
     /// What the API said to it last.
     pub(super) directory: Directory,
+    /// Where the others listen, said the API.
+    pub(super) listed: BTreeMap<String, IpAddr>,
+    /// When that last became something else.
+    pub(super) listed_since: Duration,
     pub(super) welcome: bool,
     pub(super) draining: bool,
     /// When it started, or ran again after a pause.
@@ -83,6 +87,8 @@ impl Node {
             linked: true,
             paused_until: None,
             directory: Directory::default(),
+            listed: BTreeMap::new(),
+            listed_since: Duration::ZERO,
             welcome: true,
             draining: false,
             awake_since: Duration::ZERO,
@@ -116,12 +122,7 @@ impl Node {
     }
 
     /// Starts the speaker; `incarnation` is what its wall clock shows.
-    pub(super) fn boot(
-        &mut self,
-        at: Duration,
-        incarnation: u64,
-        addresses: &BTreeMap<String, IpAddr>,
-    ) {
+    pub(super) fn boot(&mut self, at: Duration, incarnation: u64) {
         self.starts += 1;
         self.draining = false;
         self.awake_since = at;
@@ -138,9 +139,11 @@ impl Node {
         self.speaker = Some(speaker);
         self.replug(at);
         if self.flaw == Some(Flaw::NoHoldOff) {
-            self.inform(at, &BTreeMap::new());
+            let listed = std::mem::take(&mut self.listed);
+            self.inform(at);
+            self.listed = listed;
         }
-        self.inform(at, addresses);
+        self.inform(at);
     }
 
     pub(super) fn crash(&mut self) {
@@ -149,11 +152,12 @@ impl Node {
     }
 
     /// Hands the speaker what the API said last.
-    pub(super) fn inform(&mut self, at: Duration, addresses: &BTreeMap<String, IpAddr>) {
+    pub(super) fn inform(&mut self, at: Duration) {
         let now = self.clock(at);
         if let Some(speaker) = &mut self.speaker {
             let directory = Arc::new(self.directory.clone());
-            speaker.handle_directory(now, directory, addresses, self.welcome);
+            let welcome = self.welcome && directory.nodes.contains(&self.name);
+            speaker.handle_directory(now, directory, &self.listed, welcome);
         }
     }
 
@@ -185,7 +189,7 @@ impl Node {
         }
     }
 
-    pub(super) fn hear(&mut self, at: Duration, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, at: Duration, source: IpAddr, bytes: &[u8]) {
         let now = self.clock(at);
         let bytes = match self.flaw {
             Some(Flaw::NoTerms) => without_terms(now, bytes, &self.name),
@@ -193,7 +197,7 @@ impl Node {
         };
         if let Some(speaker) = &mut self.speaker {
             // What is refused changes nothing; the checks look at what is left.
-            let _ = speaker.handle_datagram(now, &bytes);
+            let _ = speaker.handle_datagram(now, source, &bytes);
         }
     }
 
@@ -234,10 +238,15 @@ impl Node {
                 effects.push_back(Effect::Said(format!("{} {action:?}", self.name)));
             }
             match action {
-                Action::Transmit(transmit) => effects.push_back(Effect::Heartbeat {
-                    to: transmit.receiver,
-                    bytes: transmit.bytes,
-                }),
+                Action::Transmit(transmit) => {
+                    let listed = self.listed.contains_key(&transmit.receiver);
+                    if listed || self.flaw != Some(Flaw::NoAcquaintance) {
+                        effects.push_back(Effect::Heartbeat {
+                            to: transmit.receiver,
+                            bytes: transmit.bytes,
+                        });
+                    }
+                }
                 Action::Announce(due) => {
                     let fresh = self.taken.get(&due.address).is_some_and(|taken| {
                         at.saturating_sub(*taken) < Duration::from_millis(2500)

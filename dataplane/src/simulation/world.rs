@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,12 +13,7 @@ use super::{
     network::{Network, Quality},
     node::{Effect, Node, PACE},
 };
-use crate::core::{
-    ownership::{Directory, LocalEndpoints, NodeSet, Reach, Wanted},
-    random::Random,
-    segment::{Interface, InterfaceFilter},
-    speaker::Timing,
-};
+use crate::core::{ownership::Directory, random::Random, segment::Interface, speaker::Timing};
 
 /// Everything there is.
 pub(super) struct World {
@@ -36,13 +30,15 @@ pub(super) struct World {
     pub(super) handed_over: Vec<IpAddr>,
     pub(super) timing: Timing,
     seed: u64,
-    random: Random,
-    now: Duration,
-    /// Where each node listens.
-    addresses: BTreeMap<String, IpAddr>,
-    deaf_to_api: Vec<bool>,
+    pub(super) random: Random,
+    pub(super) now: Duration,
+    /// Where each node listens, labelled or not.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Nodes with the label of those that serve.
+    pub(super) labelled: BTreeSet<String>,
+    pub(super) deaf_to_api: Vec<bool>,
     /// When each node hears of the last change.
-    news: BTreeMap<usize, Duration>,
+    pub(super) news: BTreeMap<usize, Duration>,
     story: String,
     /// Turns without time passing.
     turns: u32,
@@ -74,14 +70,14 @@ impl World {
                 Node::new(format!("node{node}"), start, timing, pace, ahead, flaw)
             })
             .collect();
-        let addresses = (0u8..)
-            .zip(&nodes)
-            .map(|(last, node)| (node.name.clone(), IpAddr::from([10, 0, 255, last])))
-            .collect();
+        let addresses = (0u8..).zip(&nodes);
+        let addresses = addresses.map(|(last, _)| IpAddr::from([10, 0, 255, last]));
         let network = Network::new(count, calm(), Random::new(random.next_u64()));
         let mut world = Self {
             neighbours: vec![BTreeMap::new(); count],
             deaf_to_api: vec![false; count],
+            addresses: addresses.collect(),
+            labelled: nodes.iter().map(|node| node.name.clone()).collect(),
             nodes,
             network,
             directory: Directory::default(),
@@ -92,12 +88,14 @@ impl World {
             random,
             now: Duration::from_secs(1),
             timing,
-            addresses,
             news: BTreeMap::new(),
             story: String::new(),
             turns: 0,
             summary: Summary::default(),
         };
+        if world.random.chance(30) && world.nodes.len() > 2 {
+            world.label(0, false);
+        }
         let count = u8::try_from(world.random.below(24)).unwrap_or(0);
         world.set_addresses(count, true);
         world
@@ -114,6 +112,7 @@ impl World {
     pub(super) fn run(mut self) -> Result<Summary, Violation> {
         for node in 0..self.nodes.len() {
             self.nodes[node].directory = self.directory.clone();
+            self.nodes[node].listed = self.speakers();
             self.strike(Fault::Boot(node));
         }
         self.news.clear();
@@ -155,13 +154,13 @@ impl World {
                 | Fault::Pause(node, _)
                 | Fault::Cable(node, _)
                 | Fault::Drain(node)
-                | Fault::Cordon(node, _) => {
+                | Fault::Cordon(node, _)
+                | Fault::Label { node, .. } => {
                     touched.insert(*node);
                 }
-                Fault::Boot(_)
-                | Fault::BootInThePast(_)
-                | Fault::ApiDown(_)
-                | Fault::Addresses(_) => {}
+                Fault::Boot(_) | Fault::BootInThePast(_) | Fault::Addresses(_) => {}
+                // Who hears of what it missed does what it did not do then.
+                Fault::ApiDown(_) => touched.extend(self.uninformed()),
                 Fault::Split { .. } | Fault::Heal | Fault::Endpoints => {
                     touched.extend(0..self.nodes.len());
                 }
@@ -224,6 +223,17 @@ impl World {
                 self.nodes[node].welcome = !cordoned;
                 self.spread_news();
             }
+            Fault::Label {
+                node,
+                labelled,
+                unheard_by,
+            } => {
+                if let Some(deaf) = unheard_by {
+                    self.deaf_to_api[deaf] = true;
+                }
+                self.label(node, labelled);
+                self.spread_news();
+            }
             Fault::Split { side, one_way } => {
                 self.cut_since = self.now;
                 for from in 0..self.nodes.len() {
@@ -263,56 +273,7 @@ impl World {
         if self.nodes[node].speaker.is_none() {
             let millis = u64::try_from(self.now.as_millis()).unwrap_or(0);
             self.nodes[node].paused_until = None;
-            self.nodes[node].boot(self.now, clock + millis, &self.addresses);
-        }
-    }
-
-    /// Every third address has endpoints of its own; those are drawn, anew for addresses that are there if `redraw`.
-    fn set_addresses(&mut self, count: u8, redraw: bool) {
-        let reach = Reach {
-            nodes: NodeSet::All,
-            interfaces: InterfaceFilter::default(),
-        };
-        let reaches: Arc<[Reach]> = Arc::new([reach]);
-        let local = self.random.chance(50);
-        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
-        let mut addresses = BTreeMap::new();
-        for last in 0..count {
-            let address = IpAddr::from([10, 0, 0, last]);
-            if let Some(wanted) = self.directory.addresses.get(&address).filter(|_| !redraw) {
-                addresses.insert(address, wanted.clone());
-                continue;
-            }
-            let endpoints = (local && last % 3 == 0).then(|| {
-                let mut draw = |percent| {
-                    names
-                        .iter()
-                        .filter(|_| self.random.chance(percent))
-                        .cloned()
-                        .collect()
-                };
-                Arc::new(LocalEndpoints {
-                    ready: draw(60),
-                    ending: draw(20),
-                })
-            });
-            let wanted = Wanted {
-                reaches: Arc::clone(&reaches),
-                endpoints,
-            };
-            addresses.insert(address, wanted);
-        }
-        self.directory = Directory {
-            addresses,
-            nodes: names.into_iter().collect(),
-        };
-    }
-
-    /// Every node that hears the API hears of the change, each in its own time.
-    fn spread_news(&mut self) {
-        for node in 0..self.nodes.len() {
-            let lag = Duration::from_millis(self.random.below(300));
-            self.news.insert(node, self.now + lag);
+            self.nodes[node].boot(self.now, clock + millis);
         }
     }
 
@@ -378,8 +339,7 @@ impl World {
             if self.nodes[node].paused_until.is_some() {
                 self.news.insert(node, self.now + Duration::from_millis(50));
             } else if !self.deaf_to_api[node] {
-                self.nodes[node].directory = self.directory.clone();
-                self.nodes[node].inform(self.now, &self.addresses);
+                self.inform(node);
                 self.collect(node);
             }
         }
@@ -399,7 +359,7 @@ impl World {
                             .requeue(until, from, to, Message::Heartbeat(bytes));
                     }
                     None => {
-                        self.nodes[to].hear(self.now, &bytes);
+                        self.nodes[to].hear(self.now, self.addresses[from], &bytes);
                         self.collect(to);
                     }
                 },

@@ -9,11 +9,12 @@ use std::{
 use daemon::ready::Latch;
 use tokio::sync::mpsc::Receiver;
 
-use super::{inbox::Message, slot::Orders};
+use super::{KEYS, inbox::Message, slot::Orders};
 use crate::{
     core::{
         atlas::{Advertisement, Atlas},
         ownership::Directory,
+        peers::keys::MINIMUM_SECRET,
         pool::Pool,
         range::AddressRange,
         service::ServiceKey,
@@ -54,31 +55,42 @@ const BATCH: usize = 256;
 /// Kinds that must have been listed before the first brief.
 const KINDS: usize = 7;
 
+/// What has to be there before this speaker can do its work.
+pub(super) struct Latches {
+    /// Everything it follows has been listed.
+    pub(super) objects: Latch,
+    /// There is a key for the heartbeats: without one it answers for nothing.
+    pub(super) keys: Latch,
+}
+
 type Checked<T> = BTreeMap<ServiceKey, Result<T, String>>;
 
 pub(super) struct Briefing {
     node: String,
     orders: Orders,
-    latch: Latch,
+    latches: Latches,
     atlas: Atlas,
     pools: Checked<Pool>,
     metallb_pools: Checked<Pool>,
     advertisements: Checked<Advertisement>,
     metallb_advertisements: Checked<Advertisement>,
+    /// The segment has a key, and keeps it until there is another one.
+    has_key: bool,
     synced: BTreeSet<&'static str>,
 }
 
 impl Briefing {
-    pub(super) fn new(node: String, orders: Orders, latch: Latch) -> Self {
+    pub(super) fn new(node: String, orders: Orders, latches: Latches) -> Self {
         Self {
             node,
             orders,
-            latch,
+            latches,
             atlas: Atlas::default(),
             pools: BTreeMap::new(),
             metallb_pools: BTreeMap::new(),
             advertisements: BTreeMap::new(),
             metallb_advertisements: BTreeMap::new(),
+            has_key: false,
             synced: BTreeSet::new(),
         }
     }
@@ -98,7 +110,7 @@ impl Briefing {
                     self.orders.brief(brief.clone());
                     last = Some(brief);
                 }
-                self.latch.ready();
+                self.latches.objects.ready();
             }
         }
     }
@@ -134,13 +146,33 @@ impl Briefing {
                 let changed = set(&mut self.metallb_advertisements, news);
                 return changed && self.refresh_advertisements() || synced;
             }
-            Message::Keys(News::Object(_, keys)) => {
-                self.orders.keys(keys.unwrap_or_default());
+            Message::Keys(news) => {
+                self.handle_keys(news);
                 return false;
             }
-            Message::Keys(_) => return false,
         }
         true
+    }
+
+    fn handle_keys(&mut self, news: News<BTreeMap<String, Vec<u8>>>) {
+        match news {
+            News::Object(_, Some(keys)) => {
+                self.has_key |= keys.values().any(|key| key.len() >= MINIMUM_SECRET);
+                self.orders.keys(keys);
+            }
+            News::Object(_, None) if self.has_key => tracing::warn!(
+                "the Secret {KEYS} is gone: goes on with the keys it had; the controller makes a new one"
+            ),
+            News::Object(_, None) | News::Synced | News::Absent => {}
+            News::Version(_) => return,
+        }
+        if self.has_key {
+            self.latches.keys.ready();
+        } else {
+            self.latches.keys.not_ready(format!(
+                "the Secret {KEYS} is not there, or has no value of {MINIMUM_SECRET} bytes or more: a controller that leads makes it"
+            ));
+        }
     }
 
     fn note<T>(&mut self, kind: &'static str, news: &News<T>) -> bool {
@@ -206,5 +238,50 @@ fn set<T: PartialEq>(map: &mut Checked<T>, news: News<Result<T, String>>) -> boo
         }
         News::Object(key, None) => map.remove(&key).is_some(),
         News::Version(_) | News::Synced | News::Absent => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon::ready::Readiness;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::speaker::slot::slot;
+
+    fn missing(readiness: &Readiness) -> Vec<String> {
+        let missing = readiness.missing();
+        missing.into_iter().map(|one| one.name).collect()
+    }
+
+    #[tokio::test]
+    async fn without_a_usable_key_a_speaker_is_not_ready() {
+        let readiness = Readiness::new();
+        let latches = Latches {
+            objects: readiness.latch("addresses"),
+            keys: readiness.latch("keys"),
+        };
+        let (orders, mut standing) = slot().unwrap();
+        let mut briefing = Briefing::new("n1".to_owned(), orders, latches);
+        briefing.latches.objects.ready();
+        let keys = |length| {
+            let keys = BTreeMap::from([("0001".to_owned(), vec![7; length])]);
+            Message::Keys(News::Object(ServiceKey::new("lb-system", KEYS), Some(keys)))
+        };
+        let gone = || Message::Keys(News::Object(ServiceKey::new("lb-system", KEYS), None));
+        for without in [Message::Keys(News::Synced), keys(15), gone()] {
+            briefing.handle(without);
+            assert_eq!(missing(&readiness), ["keys"]);
+        }
+        briefing.handle(keys(16));
+        assert!(readiness.is_ready());
+        assert!(standing.take().keys.is_some());
+        briefing.handle(gone());
+        assert!(readiness.is_ready(), "the segment keeps the key it had");
+        assert_eq!(standing.take().keys, None);
+        // The inbox that ends ends the work.
+        let (sender, inbox) = mpsc::channel(1);
+        drop(sender);
+        briefing.work(inbox).await;
     }
 }

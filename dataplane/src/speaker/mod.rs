@@ -32,7 +32,12 @@ use daemon::{admin::Admin, ready::Readiness, recorder::Recorder, shutdown::Shutd
 use l2::linux::capability::{Capability, require};
 use tokio_util::sync::CancellationToken;
 
-use self::{briefing::Briefing, bulletin::Bulletin, segment::Segment, slot::slot};
+use self::{
+    briefing::{Briefing, Latches},
+    bulletin::Bulletin,
+    segment::Segment,
+    slot::slot,
+};
 use crate::{
     core::speaker::Timing,
     k8s::{client, convert::Classes},
@@ -84,7 +89,10 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let client = client::connect(settings.kubeconfig.as_deref()).await?;
     let readiness = Readiness::new();
     let liveness = Readiness::new();
-    let latch = readiness.latch("addresses");
+    let latches = Latches {
+        objects: readiness.latch("addresses"),
+        keys: readiness.latch("keys"),
+    };
     let registry = daemon::metrics::new_registry("speaker");
     let recorder = Recorder::new(RECORD);
     let bulletin = Bulletin::new(&registry);
@@ -119,7 +127,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
             result
         })?;
     let inbox = inbox::open(&client, &settings, &token);
-    let briefing = Briefing::new(settings.node.clone(), orders.clone(), latch);
+    let briefing = Briefing::new(settings.node.clone(), orders.clone(), latches);
     let briefing = tokio::spawn(briefing.work(inbox));
     let report = tokio::spawn(report::write(
         client,

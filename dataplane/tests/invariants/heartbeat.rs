@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,7 @@ use dataplane::core::peers::{
 };
 
 const RECEIVER: &str = "n1";
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 #[expect(
     clippy::disallowed_methods,
@@ -31,7 +33,7 @@ fn secrets() -> BTreeMap<String, Vec<u8>> {
 pub(crate) fn sample() -> Vec<u8> {
     let mut one = Membership::new("n2", 5, Duration::from_millis(800));
     one.keys_mut().replace(now(), &secrets());
-    let address = std::net::IpAddr::from([10, 0, 0, 1]);
+    let address = IpAddr::from([10, 0, 0, 1]);
     one.set_addresses(&BTreeMap::from([(RECEIVER.to_owned(), address)]));
     one.set_state(now(), &NodeState::default());
     let bytes = one.poll_transmit().expect("a heartbeat").bytes;
@@ -49,7 +51,7 @@ pub(crate) fn hold(bytes: &[u8]) {
     let before = receiver.peers().count();
 
     // As it is, it has no code, or a wrong one.
-    let refused = receiver.handle_datagram(now, bytes);
+    let refused = receiver.handle_datagram(now, SOURCE, bytes);
     assert!(
         matches!(
             refused,
@@ -79,9 +81,9 @@ pub(crate) fn hold(bytes: &[u8]) {
         );
     }
     // Twice: the second is a replay, or was refused before.
-    if receiver.handle_datagram(now, &sealed).is_ok() {
+    if receiver.handle_datagram(now, SOURCE, &sealed).is_ok() {
         assert_eq!(
-            receiver.handle_datagram(now, &sealed),
+            receiver.handle_datagram(now, SOURCE, &sealed),
             Err(Rejection::Replayed)
         );
     }

@@ -10,11 +10,8 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Node, Secret};
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
@@ -92,15 +89,19 @@ pub(super) async fn client_of(
     Client::try_from(config).map_err(|error| unusable(error.to_string()))
 }
 
-struct KubeApi {
-    client: Client,
+pub(super) struct KubeApi {
+    pub(super) client: Client,
     server: String,
     patience: Duration,
 }
 
 impl KubeApi {
     /// Repeats `call` while the API does not answer or is not able to yet.
-    async fn patiently<T, F>(&self, what: &str, call: impl Fn() -> F) -> Result<T, ApiFailure>
+    pub(super) async fn patiently<T, F>(
+        &self,
+        what: &str,
+        call: impl Fn() -> F,
+    ) -> Result<T, ApiFailure>
     where
         F: Future<Output = Result<T, kube::Error>>,
     {
@@ -112,6 +113,7 @@ impl KubeApi {
                     let failure = ApiFailure::Refused {
                         what: what.to_owned(),
                         reason: status.message.clone(),
+                        code: status.code,
                     };
                     // 409: somebody changed the object meanwhile; the call reads it again.
                     if !(matches!(status.code, 409 | 429) || status.code >= 500) {
@@ -134,26 +136,6 @@ impl KubeApi {
             server: self.server.clone(),
             reason,
         }
-    }
-
-    /// All objects of a kind; `None`: the API does not know it.
-    async fn list(&self, kind: &ApiResource) -> Result<Option<Vec<Value>>, ApiFailure> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), kind);
-        let params = ListParams::default();
-        let what = format!("list {}", kind.plural);
-        self.patiently(&what, || async {
-            let items = match api.list(&params).await {
-                Ok(list) => list.items,
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let values = items.iter().map(serde_json::to_value);
-            values
-                .collect::<Result<Vec<_>, _>>()
-                .map(Some)
-                .map_err(kube::Error::SerdeError)
-        })
-        .await
     }
 
     async fn try_mark(&self, mark: &Mark) -> Result<(), kube::Error> {
@@ -203,7 +185,7 @@ impl KubeApi {
 }
 
 /// Deleting what is not there is success.
-fn gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+pub(super) fn gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other,
@@ -229,23 +211,19 @@ impl ClusterApi for KubeApi {
     }
 
     fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
-        async move {
-            let kind = |group: &str, kind: &str, plural: &str| {
-                let gvk = GroupVersionKind::gvk(group, "v1", kind);
-                ApiResource::from_gvk_with_plural(&gvk, plural)
-            };
-            let pools = kind("bundledlb.io", "AddressPool", "addresspools");
-            let speakers = kind("bundledlb.io", "Speaker", "speakers");
-            Ok(Objects {
-                pools: self.list(&pools).await?,
-                speakers: self.list(&speakers).await?,
-                services: self
-                    .list(&kind("", "Service", "services"))
-                    .await?
-                    .unwrap_or_default(),
-            })
-        }
-        .boxed()
+        self.list_service_objects().boxed()
+    }
+
+    fn pool_objects(&self) -> BoxFuture<'_, Result<Vec<Value>, ApiFailure>> {
+        self.list_pool_objects().boxed()
+    }
+
+    fn delete_pool_object<'a>(
+        &'a self,
+        kind: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        self.delete_pool(kind, name).boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ApiFailure;
 
 /// Field manager of everything `lbctl` applies.
-const MANAGER: &str = "lbctl";
+pub const MANAGER: &str = "lbctl";
 
 /// The objects of a manifest, lists unfolded, in order.
 pub(super) fn objects(text: &str, file: &str) -> Result<Vec<Value>, ApiFailure> {

@@ -3,14 +3,17 @@
 mod client;
 mod etcd;
 mod manifests;
+mod objects;
 
 pub use client::KubeConnector;
 pub use etcd::{CLIENT_PORT, EtcdMember};
+pub use manifests::MANAGER;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 use crate::core::cluster_view::ClusterView;
 use crate::core::service_view::Objects;
@@ -39,6 +42,8 @@ pub enum ApiFailure {
         what: String,
         /// Its words.
         reason: String,
+        /// The HTTP status.
+        code: u16,
     },
     /// A manifest is no Kubernetes object.
     #[error("`{file}`: {reason}")]
@@ -54,8 +59,16 @@ pub enum ApiFailure {
 pub trait ClusterApi: Send + Sync {
     /// Nodes as they are.
     fn view(&self) -> BoxFuture<'_, Result<ClusterView, ApiFailure>>;
-    /// Pools, Services and speakers as they are.
+    /// Pools, Services, speakers and workloads as they are.
     fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>>;
+    /// AddressPools and L2Advertisements of the data plane, whoever made them.
+    fn pool_objects(&self) -> BoxFuture<'_, Result<Vec<Value>, ApiFailure>>;
+    /// Removes one of them; what is not there is fine.
+    fn delete_pool_object<'a>(
+        &'a self,
+        kind: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Removes a node's object.
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Changes labels and taints of a node.

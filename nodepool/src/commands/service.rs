@@ -106,7 +106,7 @@ fn described(state: &ServiceState) -> Finding {
 fn owned(address: IpAddr, state: &ServiceState) -> Finding {
     let owner = state.owner.as_ref();
     let detail = owner.map_or_else(
-        || "no speaker says that it answers for it".to_owned(),
+        || format!("no speaker that is heard answers for it: `lbctl explain owner {address}` has each one's reason"),
         |owner| {
             let Some(mac) = &owner.conflict else {
                 return format!("{} on {} as {}", owner.node, owner.interface, owner.mac);
@@ -192,13 +192,18 @@ fn seen(line: &str, mac: Option<&str>) -> Option<(bool, String, String)> {
         "segment" => {
             let answer: serde_json::Value = serde_json::from_str(rest).ok()?;
             let Some(found) = answer["mac"].as_str() else {
-                return Some((false, "ARP/NDP".to_owned(), "nobody answers".to_owned()));
+                let detail = "nobody on this node's segment answers for the address";
+                return Some((false, "ARP/NDP".to_owned(), detail.to_owned()));
             };
             let same = mac.is_some_and(|mac| mac.eq_ignore_ascii_case(found));
-            let detail = if same {
-                format!("{found} answers, as its speaker says")
-            } else {
-                format!("{found} answers, which no speaker says of itself")
+            let detail = match mac {
+                _ if same => format!("{found} answers, as its speaker says"),
+                Some(mac) => format!(
+                    "{found} answers, but its speaker has {mac}: find the machine with {found}"
+                ),
+                None => format!(
+                    "{found} answers, but no speaker has the address: find the machine with {found}"
+                ),
             };
             Some((same, "ARP/NDP".to_owned(), detail))
         }
@@ -237,7 +242,9 @@ mod tests {
         assert!(seen(segment, mac).is_some_and(|(ok, ..)| ok));
         assert!(seen(segment, Some("02:00:00:00:00:02")).is_some_and(|(ok, ..)| !ok));
         let nobody = r#"segment {"answered":false,"mac":null}"#;
-        assert!(seen(nobody, mac).is_some_and(|(ok, _, detail)| !ok && detail == "nobody answers"));
+        assert!(
+            seen(nobody, mac).is_some_and(|(ok, _, detail)| !ok && detail.starts_with("nobody"))
+        );
         assert_eq!(
             seen("tcp 80 ok", mac),
             Some((true, "TCP 80".to_owned(), "ok".to_owned()))

@@ -57,6 +57,12 @@ fn fit(pods: &mut Value, data_plane: &DataPlane, image_digest: &str) {
 ///
 /// The ingress VIP is in a pool of its own: only who asks for it gets it.
 pub fn pools(data_plane: &DataPlane) -> Option<String> {
+    let objects = pool_objects(data_plane);
+    (!objects.is_empty()).then(|| documents(objects))
+}
+
+/// The same, object by object.
+pub fn pool_objects(data_plane: &DataPlane) -> Vec<Value> {
     let mut objects = Vec::new();
     for pool in &data_plane.pools {
         let vip = data_plane
@@ -71,7 +77,7 @@ pub fn pools(data_plane: &DataPlane) -> Option<String> {
             objects.push(advertisement(&name, pool));
         }
     }
-    (!objects.is_empty()).then(|| documents(objects))
+    objects
 }
 
 fn ingress_name(pools: &[AddressPool]) -> String {

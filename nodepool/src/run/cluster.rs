@@ -335,23 +335,29 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// The CNI of the operator's choice, the wait for Ready, the kubeconfig, secrets taken back. True when
-    /// something was changed.
+    /// The kubeconfig, the CNI of the operator's choice, the data plane, the wait for Ready, secrets taken back. True
+    /// when something was changed.
     ///
     /// # Errors
     /// When a node does not become Ready, or the API or the disk refuses.
     pub async fn finish(&self, workspace: &Workspace) -> Result<bool, Failure> {
         let mut changed = false;
+        // First: whatever is refused after it, the operator can look at the cluster.
+        if let Some(access) = &self.access {
+            changed |= workspace.keep_kubeconfig(&access.kubeconfig)?;
+        }
         if let Some((file, text)) = &self.artefacts.cni {
             changed |= self.api()?.apply_manifest(text, file).await?;
         }
-        changed |= data_plane::install(self.api()?, self.desired, self.artefacts).await?;
+        let installed = data_plane::install(self.api()?, self.desired, self.artefacts).await?;
+        changed |= installed.changed;
+        for note in &installed.notes {
+            self.world.log.machine("api")?.note(note);
+            self.world.ui.note(note);
+        }
         self.wait_ready().await?;
         if let Some(secrets) = &self.secrets {
             self.api()?.remove_join_secrets(secrets).await?;
-        }
-        if let Some(access) = &self.access {
-            changed |= workspace.keep_kubeconfig(&access.kubeconfig)?;
         }
         Ok(changed)
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::{ApiFailure, ClusterApi};
+use crate::api::{self, ApiFailure, ClusterApi};
 use crate::commands::Artefacts;
 use crate::core::desired::Desired;
+use crate::core::leftovers::{leftovers, named};
+use crate::core::rivals;
 use crate::error::Failure;
 use crate::manifest::data_plane;
 
@@ -13,7 +15,16 @@ use crate::manifest::data_plane;
 const TRIES: u32 = 33;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Applies all of it; true when something changed. A cluster whose nodes serve no addresses gets nothing.
+/// What was done, and what the operator should know of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Installed {
+    /// Something is not as it was before.
+    pub(super) changed: bool,
+    /// A line each.
+    pub(super) notes: Vec<String>,
+}
+
+/// Applies all of it, and removes pools that an earlier file had. A cluster whose nodes serve no addresses gets nothing.
 ///
 /// # Errors
 /// When the API refuses or does not answer.
@@ -21,23 +32,60 @@ pub(super) async fn install(
     api: &dyn ClusterApi,
     desired: &Desired,
     artefacts: &Artefacts,
-) -> Result<bool, Failure> {
+) -> Result<Installed, Failure> {
+    let mut installed = Installed::default();
     if desired.data_plane.nodes.is_empty() {
-        return Ok(false);
+        return Ok(installed);
     }
     let digest = &artefacts.lbnode.image.digest;
     let programs = data_plane::programs(&desired.data_plane, digest);
-    let changed = api.apply_manifest(&programs, "the data plane").await?;
-    let Some(pools) = data_plane::pools(&desired.data_plane) else {
-        return Ok(changed);
-    };
+    installed.changed |= api.apply_manifest(&programs, "the data plane").await?;
+    if let Some(pools) = data_plane::pools(&desired.data_plane) {
+        installed.changed |= apply_pools(api, &pools).await?;
+    }
+    remove_leftovers(api, desired, &mut installed).await?;
+    let workloads = api.service_objects().await?.workloads;
+    let rivals = rivals::rivals(&workloads);
+    if !rivals.is_empty() {
+        let warnings = rivals.into_iter().map(|rival| format!("warning: {rival}"));
+        installed.notes.extend(warnings);
+        installed.notes.push(format!("hint: {}", rivals::HINT));
+    }
+    Ok(installed)
+}
+
+async fn apply_pools(api: &dyn ClusterApi, pools: &str) -> Result<bool, Failure> {
     let mut tries = TRIES;
     loop {
-        let applied = api.apply_manifest(&pools, "the pools of the cluster file");
+        let applied = api.apply_manifest(pools, "the pools of the cluster file");
         match applied.await {
-            Err(ApiFailure::Refused { .. }) if tries > 0 => tries -= 1,
-            result => return Ok(result? || changed),
+            Err(ApiFailure::Refused { code: 404, .. }) if tries > 0 => tries -= 1,
+            result => return Ok(result?),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+async fn remove_leftovers(
+    api: &dyn ClusterApi,
+    desired: &Desired,
+    installed: &mut Installed,
+) -> Result<(), Failure> {
+    let wanted = data_plane::pool_objects(&desired.data_plane);
+    let wanted = wanted.iter().map(named).collect();
+    let found = leftovers(&api.pool_objects().await?, &wanted, api::MANAGER);
+    for (kind, name) in found.remove {
+        api.delete_pool_object(&kind, &name).await?;
+        installed.changed = true;
+        let note = format!("removed {kind} {name}: the cluster file does not have it any more");
+        installed.notes.push(note);
+    }
+    for ((kind, name), writers) in found.keep {
+        installed.notes.push(format!(
+            "left {kind} {name} alone: the cluster file does not have it any more, but it was changed by {} since; `kubectl delete {}.bundledlb.io {name}` removes it",
+            writers.join(", "),
+            kind.to_lowercase(),
+        ));
+    }
+    Ok(())
 }

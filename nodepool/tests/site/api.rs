@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember};
+use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember, MANAGER};
 use nodepool::core::cluster_view::{ClusterView, NodeView};
 use nodepool::core::desired::Taint;
 use nodepool::core::service_view::Objects;
 use nodepool::core::step::Mark;
 use nodepool::manifest::kubeadm::JoinSecrets;
+use serde_json::{Value, json};
 
 use super::Site;
 
@@ -57,7 +58,42 @@ impl ClusterApi for FakeApi {
     }
 
     fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
-        async move { Ok(Objects::default()) }.boxed()
+        async move {
+            Ok(Objects {
+                workloads: self.site.inner().workloads.clone(),
+                ..Objects::default()
+            })
+        }
+        .boxed()
+    }
+
+    fn pool_objects(&self) -> BoxFuture<'_, Result<Vec<Value>, ApiFailure>> {
+        async move {
+            let inner = self.site.inner();
+            let pools = inner.applied.iter().filter(|(key, _)| {
+                key.starts_with("AddressPool/") || key.starts_with("L2Advertisement/")
+            });
+            let pools = pools.map(|(_, object)| {
+                let mut object = object.clone();
+                object["metadata"]["managedFields"] =
+                    json!([{ "manager": MANAGER, "fieldsV1": { "f:spec": {} } }]);
+                object
+            });
+            Ok(pools.collect())
+        }
+        .boxed()
+    }
+
+    fn delete_pool_object<'a>(
+        &'a self,
+        kind: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.inner().applied.remove(&format!("{kind}/{name}"));
+            Ok(())
+        }
+        .boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
@@ -112,6 +148,13 @@ impl ClusterApi for FakeApi {
         file: &'a str,
     ) -> BoxFuture<'a, Result<bool, ApiFailure>> {
         async move {
+            if self.site.inner().refuses.as_deref() == Some(file) {
+                return Err(ApiFailure::Refused {
+                    what: format!("apply {file}"),
+                    reason: "spec.addresses: Invalid value".to_owned(),
+                    code: 422,
+                });
+            }
             let before = self
                 .site
                 .inner()
@@ -120,12 +163,11 @@ impl ClusterApi for FakeApi {
             if before.as_deref() == Some(text) {
                 return Ok(false);
             }
-            let objects: Vec<serde_json::Value> =
-                serde_saphyr::from_multiple(text).expect("a manifest");
+            let objects: Vec<Value> = serde_saphyr::from_multiple(text).expect("a manifest");
             let mut inner = self.site.inner();
             let mut changed = false;
             for object in objects {
-                let text = |value: &serde_json::Value| value.as_str().unwrap_or("").to_owned();
+                let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
                 let key = format!(
                     "{}/{}",
                     text(&object["kind"]),

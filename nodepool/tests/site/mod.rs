@@ -58,6 +58,10 @@ pub(crate) struct Inner {
     pub(crate) texts: BTreeMap<String, String>,
     /// The objects in it, as `Kind/name`.
     pub(crate) applied: BTreeMap<String, serde_json::Value>,
+    /// Deployments and DaemonSets of others.
+    pub(crate) workloads: Vec<serde_json::Value>,
+    /// The manifest that the API refuses.
+    pub(crate) refuses: Option<String>,
     /// Addresses of etcd's members.
     pub(crate) etcd: BTreeSet<IpAddr>,
     /// Changing commands so far, as `address id first-argument`.
@@ -86,6 +90,8 @@ impl Site {
             token_secrets: Vec::new(),
             texts: BTreeMap::new(),
             applied: BTreeMap::new(),
+            workloads: Vec::new(),
+            refuses: None,
             etcd: BTreeSet::new(),
             changes: Vec::new(),
             fault: None,
@@ -137,6 +143,21 @@ impl Site {
             replace_edited: false,
         };
         create(&world, input).await
+    }
+
+    /// The machines, the API and their past under another cluster file.
+    pub(crate) fn edit(&mut self, text: &str) {
+        let loaded = cluster_config::load(text, "cluster.yaml");
+        self.desired = from_config::desired(&loaded.cluster.expect("the file is valid"));
+    }
+
+    /// All logs of all runs.
+    pub(crate) fn logs(&self) -> String {
+        let runs = std::fs::read_dir(self.log_folder()).expect("logs");
+        let logs = runs
+            .flat_map(|run| std::fs::read_dir(run.expect("a run").path()).expect("logs of a run"));
+        logs.map(|log| std::fs::read_to_string(log.expect("a log").path()).expect("text"))
+            .collect()
     }
 
     /// Everything that lasts, for comparing ends.

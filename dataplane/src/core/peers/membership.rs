@@ -12,6 +12,8 @@
 //! - Within an incarnation every sequence number counts once.
 //! - A node whose clock went back learns from us that a later incarnation of it is known, and goes beyond it.
 //! - Being heard and hearing are different things: `hears_us` says whether the peer hears this node.
+//! - Who says something authentic gets an answer at the address it came from, also when this node's view of the API
+//!   does not list it: views differ, and two nodes of which only one lists the other must not become two owners.
 //!
 //! It reads no clock and sends nothing: [`Membership::poll_transmit`] hands out datagrams.
 
@@ -35,6 +37,8 @@ const MAX_PEERS: usize = 4096;
 const MAX_PARTS: u16 = 1024;
 /// A silent peer gets the state with every so many heartbeats.
 const DEAF_BEATS: u64 = 5;
+/// A node that is listed no longer, or not yet, is spoken to for so long after its last word.
+const ACQUAINTANCE: Duration = Duration::from_secs(600);
 /// Answers to a peer that has not heard us are this far apart at least.
 const ANSWER_PAUSE: Duration = Duration::from_millis(5);
 
@@ -64,6 +68,8 @@ pub struct Peer {
     incarnation: u64,
     /// A later incarnation that has not echoed ours yet.
     unproven: u64,
+    /// Its latest datagram: what is played again does not change where it is answered.
+    unproven_sequence: u64,
     window: ReplayWindow,
     heard: Option<Instant>,
     alive: bool,
@@ -78,7 +84,10 @@ pub struct Peer {
     /// Datagrams sent to it.
     sent: u64,
     answered: Option<Instant>,
-    address: Option<IpAddr>,
+    /// Where it listens, says the API.
+    listed: Option<IpAddr>,
+    /// Where its latest datagram came from, and when.
+    source: Option<(IpAddr, Instant)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -107,6 +116,12 @@ impl Peer {
     /// What it said of itself last.
     pub const fn state(&self) -> &NodeState {
         &self.state
+    }
+
+    /// Where it is spoken to.
+    fn address(&self) -> Option<IpAddr> {
+        self.listed
+            .or_else(|| self.source.map(|(address, _)| address))
     }
 
     /// When it was heard last.
@@ -156,13 +171,14 @@ impl Membership {
         &mut self.keys
     }
 
-    /// Sets who the others are and where they listen.
+    /// Sets who the others are and where they listen. Who was heard is spoken to for a while longer: it may be a
+    /// node that has not been told that it is no speaker any more.
     pub fn set_addresses(&mut self, addresses: &BTreeMap<String, IpAddr>) {
         for (name, peer) in &mut self.peers {
-            peer.address = addresses.get(name).copied();
+            peer.listed = addresses.get(name).copied();
         }
         for (name, address) in addresses.iter().filter(|(name, _)| **name != self.name) {
-            self.peers.entry(name.clone()).or_default().address = Some(*address);
+            self.peers.entry(name.clone()).or_default().listed = Some(*address);
         }
     }
 
@@ -194,6 +210,9 @@ impl Membership {
     pub fn beat(&mut self, now: Instant) {
         self.beats += 1;
         let names: Vec<_> = self.peers.keys().cloned().collect();
+        for peer in self.peers.values_mut() {
+            peer.source = peer.source.filter(|(_, at)| now < *at + ACQUAINTANCE);
+        }
         for name in names {
             let behind = self.peers.get(&name).is_some_and(|peer| {
                 peer.acknowledged < self.version
@@ -203,11 +222,16 @@ impl Membership {
         }
     }
 
-    /// Takes what arrived.
+    /// Takes what arrived from `source`.
     ///
     /// # Errors
     /// What is not from a speaker of this cluster, or not of this time. State does not change then.
-    pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<Heard, Rejection> {
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        bytes: &[u8],
+    ) -> Result<Heard, Rejection> {
         let datagram = Datagram::open(&self.keys, now, bytes, &self.name)?;
         if datagram.sender == self.name {
             return Err(Rejection::OwnName);
@@ -228,7 +252,12 @@ impl Membership {
         if renewed {
             peer.newest_key = Some(datagram.newest_key);
             if !hears_us {
-                peer.unproven = peer.unproven.max(datagram.incarnation);
+                let latest = (peer.unproven, peer.unproven_sequence);
+                if (datagram.incarnation, datagram.sequence) > latest {
+                    (peer.unproven, peer.unproven_sequence) =
+                        (datagram.incarnation, datagram.sequence);
+                    peer.source = Some((source, now));
+                }
                 self.answer(now, &sender);
                 return Err(Rejection::Unproven);
             }
@@ -236,6 +265,7 @@ impl Membership {
             *peer = Peer {
                 incarnation: datagram.incarnation,
                 unproven: 0,
+                unproven_sequence: 0,
                 // What came before the proof was not counted and may come again.
                 window: ReplayWindow::before(datagram.sequence),
                 version: 0,
@@ -251,6 +281,7 @@ impl Membership {
         let mut changed = appeared || renewed || peer.hears_us != hears_us;
         peer.alive = true;
         peer.heard = Some(now);
+        peer.source = Some((source, now));
         peer.hears_us = hears_us;
         peer.deaf_since = if hears_us {
             None
@@ -315,7 +346,7 @@ impl Membership {
 
     /// Whether every peer that has an address is alive, hears this node and has said who it is.
     pub fn is_complete(&self) -> bool {
-        let mut expected = self.peers.values().filter(|peer| peer.address.is_some());
+        let mut expected = self.peers.values().filter(|peer| peer.address().is_some());
         expected.all(|peer| peer.alive && peer.hears_us && peer.version > 0)
     }
 
@@ -336,7 +367,7 @@ impl Membership {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
         };
-        let (Some(address), Some(newest_key)) = (peer.address, self.keys.newest()) else {
+        let (Some(address), Some(newest_key)) = (peer.address(), self.keys.newest()) else {
             return;
         };
         let Some(key) = self.keys.choose(peer.newest_key) else {
@@ -433,11 +464,16 @@ mod tests {
         sent: [Vec<Vec<u8>>; 2],
     }
 
+    /// Where node `number` is.
+    fn place(number: usize) -> IpAddr {
+        IpAddr::from([10, 0, 0, u8::try_from(number + 1).unwrap()])
+    }
+
     fn node(name: &str, incarnation: u64) -> Membership {
         let mut node = Membership::new(name, incarnation, PATIENCE);
         let keys = BTreeMap::from([("k".to_owned(), vec![1; 32])]);
         node.keys_mut().replace(start(), &keys);
-        let addresses = ["a", "b"].map(|name| (name.to_owned(), IpAddr::from([10, 0, 0, 1])));
+        let addresses = [("a", 0), ("b", 1)].map(|(name, number)| (name.to_owned(), place(number)));
         node.set_addresses(&BTreeMap::from(addresses));
         node
     }
@@ -471,7 +507,11 @@ mod tests {
                 for from in 0..2 {
                     while let Some(transmit) = self.nodes[from].poll_transmit() {
                         quiet = false;
-                        let _ = self.nodes[1 - from].handle_datagram(self.now, &transmit.bytes);
+                        let _ = self.nodes[1 - from].handle_datagram(
+                            self.now,
+                            place(from),
+                            &transmit.bytes,
+                        );
                         self.sent[from].push(transmit.bytes);
                     }
                 }
@@ -531,7 +571,7 @@ mod tests {
         while let Some(transmit) = pair.nodes[0].poll_transmit() {
             count += 1;
             if count % 3 != 0 {
-                let _ = pair.nodes[1].handle_datagram(pair.now, &transmit.bytes);
+                let _ = pair.nodes[1].handle_datagram(pair.now, place(0), &transmit.bytes);
             }
         }
         assert!(count > 20);
@@ -567,7 +607,7 @@ mod tests {
             }
             while pair.nodes[0].poll_transmit().is_some() {}
             while let Some(transmit) = pair.nodes[1].poll_transmit() {
-                let _ = pair.nodes[0].handle_datagram(pair.now, &transmit.bytes);
+                let _ = pair.nodes[0].handle_datagram(pair.now, place(1), &transmit.bytes);
             }
         }
         assert_eq!(
@@ -588,14 +628,18 @@ mod tests {
         pair.now += PATIENCE;
         assert_eq!(pair.nodes[1].handle_timeout(pair.now), ["a"]);
         for bytes in &recorded {
-            let rejection = pair.nodes[1].handle_datagram(pair.now, bytes).unwrap_err();
+            let rejection = pair.nodes[1]
+                .handle_datagram(pair.now, place(0), bytes)
+                .unwrap_err();
             assert_eq!(rejection, Rejection::Replayed);
         }
         assert_eq!(pair.sees(1), (false, false));
 
         let mut restarted = node("b", 300);
         for bytes in &recorded {
-            let rejection = restarted.handle_datagram(pair.now, bytes).unwrap_err();
+            let rejection = restarted
+                .handle_datagram(pair.now, place(0), bytes)
+                .unwrap_err();
             assert_eq!(rejection, Rejection::Unproven);
         }
         assert!(!restarted.peer("a").unwrap().is_alive());
@@ -630,6 +674,54 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_does_not_list_the_other_answers_it() {
+        let mut pair = Pair::new();
+        pair.nodes[0].peers.clear();
+        pair.step();
+        pair.step();
+        assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+    }
+
+    #[test]
+    fn a_node_that_is_listed_no_longer_is_spoken_to_while_it_speaks_and_for_a_while() {
+        let mut pair = Pair::new();
+        pair.step();
+        pair.nodes[0].set_addresses(&BTreeMap::new());
+        for _ in 0..10 {
+            pair.step();
+        }
+        assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+        pair.now += PATIENCE;
+        pair.nodes[0].handle_timeout(pair.now);
+        pair.nodes[0].beat(pair.now);
+        assert!(pair.nodes[0].poll_transmit().is_some(), "it may be hearing");
+        pair.now += ACQUAINTANCE;
+        pair.nodes[0].beat(pair.now);
+        assert_eq!(pair.nodes[0].poll_transmit(), None);
+    }
+
+    #[test]
+    fn what_is_played_again_does_not_change_where_a_node_is_answered() {
+        let mut pair = Pair::new();
+        pair.step();
+        pair.step();
+        let recorded = pair.sent[1].clone();
+        let elsewhere = IpAddr::from([192, 0, 2, 66]);
+        let mut restarted = node("a", 300);
+        restarted.set_addresses(&BTreeMap::new());
+        let latest = recorded.last().unwrap();
+        let _ = restarted.handle_datagram(pair.now, place(1), latest);
+        for (receiver, name) in [(&mut pair.nodes[0], "known"), (&mut restarted, "unproven")] {
+            receiver.set_addresses(&BTreeMap::new());
+            for bytes in &recorded {
+                let _ = receiver.handle_datagram(pair.now, elsewhere, bytes);
+            }
+            let address = receiver.peer("b").unwrap().address();
+            assert_eq!(address, Some(place(1)), "{name}");
+        }
+    }
+
+    #[test]
     fn datagrams_of_other_clusters_and_in_our_own_name_are_refused() {
         let mut pair = Pair::new();
         let now = pair.now;
@@ -640,7 +732,7 @@ mod tests {
         stranger.beat(now);
         let bytes = stranger.poll_transmit().unwrap().bytes;
         assert_eq!(
-            pair.nodes[0].handle_datagram(now, &bytes),
+            pair.nodes[0].handle_datagram(now, place(1), &bytes),
             Err(Rejection::Unauthentic)
         );
 
@@ -654,12 +746,12 @@ mod tests {
         twin.beat(now);
         let mut bytes = twin.poll_transmit().unwrap().bytes;
         assert_eq!(
-            pair.nodes[0].handle_datagram(now, &bytes),
+            pair.nodes[0].handle_datagram(now, place(1), &bytes),
             Err(Rejection::Unauthentic)
         );
         bytes.truncate(3);
         assert_eq!(
-            pair.nodes[0].handle_datagram(now, &bytes),
+            pair.nodes[0].handle_datagram(now, place(1), &bytes),
             Err(Rejection::Malformed)
         );
     }

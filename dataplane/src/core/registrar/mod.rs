@@ -12,88 +12,28 @@
 //! For one Service: recorded in the ledger first, then finalizer, addresses and conditions in one write, each on
 //! top of the version that was seen. One write at a time; what happened meanwhile is compared again afterwards.
 
+mod books;
+mod ended;
 mod intent;
 mod permits;
+mod records;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
+use self::records::is_older;
+pub use self::records::{Event, SeenService, ServiceWrite, Write};
 use crate::core::{
     allocator::{Allocator, PoolReport},
-    atlas::{Atlas, Endpoint, Exposed},
-    condition::Condition,
+    atlas::{Atlas, Endpoint},
     labels::Labels,
-    ledger::{BlockId, BlockWrite, Entries, Holders, Ledger},
+    ledger::{BlockId, Entries, Ledger},
     pool::Pool,
     report::{Report, Reports},
-    service::{Service, ServiceKey},
+    service::ServiceKey,
 };
-
-/// A Service as the API holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeenService {
-    /// `metadata.uid`.
-    pub uid: String,
-    /// `metadata.resourceVersion`.
-    pub version: String,
-    /// What it wants of us: it is of `type: LoadBalancer`, of a class we serve, and not being deleted.
-    pub wants: Option<Service>,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Whether the clean-up finalizer is on it.
-    pub finalizer: bool,
-    /// Addresses in its status.
-    pub addresses: Vec<IpAddr>,
-    /// Whether its status holds these addresses and nothing else, as we write them.
-    pub plain: bool,
-    /// Conditions of ours.
-    pub conditions: Vec<Condition>,
-}
-
-/// What a Service should become. Fields that are empty are given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceWrite {
-    /// Which one.
-    pub key: ServiceKey,
-    /// Only this incarnation of it.
-    pub uid: String,
-    /// The version that must still be there.
-    pub version: String,
-    /// Whether the clean-up finalizer belongs on it.
-    pub finalizer: bool,
-    /// Whether to take the finalizer off a Service that is being deleted, and nothing else.
-    pub finalize: bool,
-    /// Addresses for its status.
-    pub addresses: Vec<IpAddr>,
-    /// Conditions for its status.
-    pub conditions: Vec<Condition>,
-}
-
-/// A write to the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
-    /// A Service's finalizer and status.
-    Service(ServiceWrite),
-    /// A block of the ledger.
-    Block(BlockWrite),
-}
-
-/// An event for a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Which Service.
-    pub key: ServiceKey,
-    /// Its `metadata.uid`.
-    pub uid: String,
-    /// `Warning` instead of `Normal`.
-    pub warning: bool,
-    /// Machine-readable.
-    pub reason: String,
-    /// For people.
-    pub message: String,
-}
 
 /// Decides what to write.
 #[derive(Debug, Clone, Default)]
@@ -308,81 +248,6 @@ impl Registrar {
         (!self.events.is_empty()).then(|| self.events.remove(0))
     }
 
-    /// A Service was written and has `version` now; `None`: it is gone.
-    pub fn handle_service_written(&mut self, key: &ServiceKey, version: Option<String>) {
-        let Some(write) = self.writing.remove(key) else {
-            return;
-        };
-        let known = self.services.get(key).cloned();
-        if version.is_none()
-            && known
-                .as_ref()
-                .is_some_and(|known| known.version == write.version)
-        {
-            self.outdated.insert(key.clone(), write.version);
-            return;
-        }
-        if let (Some(version), Some(known)) = (version, known)
-            && known.uid == write.uid
-            && !is_older(&version, &known.version)
-        {
-            self.show(key, false);
-            let seen = SeenService {
-                version,
-                finalizer: write.finalizer,
-                addresses: write.addresses,
-                plain: true,
-                conditions: write.conditions,
-                ..known
-            };
-            self.services.insert(key.clone(), seen);
-            self.show(key, true);
-            self.chart(key);
-        }
-        self.dirty.insert(key.clone());
-        self.follow_allocator();
-        self.renew_permits(key);
-    }
-
-    /// A Service was not written: somebody else changed it first (`conflict`), or something went wrong. After a
-    /// conflict the newer version is waited for.
-    pub fn handle_service_failed(&mut self, key: &ServiceKey, conflict: bool) {
-        let Some(write) = self.writing.remove(key) else {
-            return;
-        };
-        let seen = self
-            .services
-            .get(key)
-            .is_some_and(|known| known.version == write.version);
-        if conflict && seen {
-            self.outdated.insert(key.clone(), write.version);
-        } else {
-            self.dirty.insert(key.clone());
-        }
-    }
-
-    /// A block was written and has `version` now; `None`: it was deleted.
-    pub fn handle_block_written(&mut self, id: BlockId, version: Option<String>) {
-        self.ledger.handle_written(id, version);
-        if !self.leading {
-            return;
-        }
-        // What was wanted when the write began may have become what is to be kept.
-        for address in self.ledger.addresses(id) {
-            self.want(address);
-            self.dirty
-                .extend(self.allocator.tenants(address).iter().cloned());
-        }
-    }
-
-    /// A block was not written; this is what is there.
-    pub fn handle_block_failed(&mut self, id: BlockId, seen: Option<(String, Entries)>) {
-        self.ledger.handle_failed(id, seen);
-        if self.leading {
-            self.rebuild();
-        }
-    }
-
     /// The allocator, for status and metrics.
     pub const fn allocator(&self) -> &Allocator {
         &self.allocator
@@ -402,118 +267,6 @@ impl Registrar {
     pub fn writes_under_way(&self) -> usize {
         self.writing.len()
     }
-
-    /// Builds the allocator anew from what the API holds: recorded addresses first, then those in statuses.
-    fn rebuild(&mut self) {
-        let mut allocator = Allocator::default();
-        let mut recorded: BTreeMap<&ServiceKey, Vec<IpAddr>> = BTreeMap::new();
-        for (address, services) in self.ledger.all_recorded() {
-            for key in services.keys() {
-                recorded.entry(key).or_default().push(address);
-            }
-        }
-        allocator.set_pools(self.pools.clone());
-        for (name, labels) in &self.namespaces {
-            allocator.set_namespace(name, Some(labels.clone()));
-        }
-        // An address that is recorded for somebody is not adopted from another's status.
-        let exists = |key: &ServiceKey| {
-            self.services
-                .get(key)
-                .is_some_and(|one| one.wants.is_some())
-        };
-        for (key, seen) in &self.services {
-            let Some(service) = &seen.wants else { continue };
-            let mut service = service.clone();
-            service.observed.retain(|address| {
-                let theirs = self.ledger.recorded(*address);
-                theirs.contains_key(key) || !theirs.keys().any(exists)
-            });
-            for address in recorded.get(key).into_iter().flatten() {
-                if !service.observed.contains(address) {
-                    service.observed.push(*address);
-                }
-            }
-            allocator.upsert(service);
-        }
-        allocator.begin();
-        self.allocator = allocator;
-        self.given.clear();
-        self.lingering.clear();
-        self.ledger.forget_wishes();
-        self.dirty.extend(self.services.keys().cloned());
-        let recorded = self.ledger.all_recorded().map(|(address, _)| address);
-        let addresses: BTreeSet<IpAddr> = recorded.chain(self.shown.keys().copied()).collect();
-        for address in addresses {
-            self.want(address);
-        }
-        self.follow_allocator();
-    }
-
-    /// Tells the ledger what the allocator decided, and looks at those it decided about.
-    fn follow_allocator(&mut self) {
-        while let Some(key) = self.allocator.poll_changed() {
-            let addresses: Vec<IpAddr> = self
-                .allocator
-                .outcome(&key)
-                .map_or_else(Vec::new, |one| one.addresses.to_vec());
-            let before = if addresses.is_empty() {
-                self.given.remove(&key)
-            } else {
-                self.given.insert(key.clone(), addresses.clone())
-            };
-            for address in addresses.into_iter().chain(before.unwrap_or_default()) {
-                self.want(address);
-            }
-            self.dirty.insert(key);
-        }
-    }
-
-    /// Keeps the index of addresses in statuses of Services that are ours.
-    fn show(&mut self, key: &ServiceKey, shows: bool) {
-        let Some(seen) = self.services.get(key).filter(|seen| seen.is_ours()) else {
-            return;
-        };
-        for address in seen.addresses.clone() {
-            if shows {
-                self.shown.entry(address).or_default().insert(key.clone());
-            } else if let Some(keys) = self.shown.get_mut(&address) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.shown.remove(&address);
-                }
-            }
-            if self.leading {
-                self.want(address);
-            }
-        }
-    }
-
-    /// Puts a Service on the map.
-    fn chart(&mut self, key: &ServiceKey) {
-        let exposed = self.services.get(key).and_then(|seen| {
-            let service = seen.wants.as_ref()?;
-            (!seen.addresses.is_empty()).then(|| Exposed {
-                labels: service.labels.clone(),
-                traffic_policy: service.traffic_policy,
-                source_ranges: service.source_ranges.clone(),
-                addresses: seen.addresses.clone(),
-            })
-        });
-        self.atlas.set_service(key, exposed);
-    }
-}
-
-impl SeenService {
-    /// Whether this controller has written to it, or should.
-    fn is_ours(&self) -> bool {
-        self.wants.is_some() || !self.conditions.is_empty()
-    }
-}
-
-/// Versions of one object grow (Kubernetes 1.35 says so; servers before it did the same).
-fn is_older(one: &str, other: &str) -> bool {
-    matches!((one.parse::<u64>(), other.parse::<u64>()), (Ok(one), Ok(other)) if one < other)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Holders, Registrar, is_older};
-use crate::core::service::ServiceKey;
+use super::{Registrar, is_older};
+use crate::core::{ledger::Holders, service::ServiceKey};
 
 impl Registrar {
     /// Tells the ledger who should have `address`, and who must be kept in it because the address is in their

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::core::{
-    condition::ConditionType,
+    condition::{Condition, ConditionType},
+    ledger::BlockWrite,
     random::Random,
     samples::{pool, service},
+    service::Service,
 };
 
 /// The API: Services and blocks with versions, and nothing else.

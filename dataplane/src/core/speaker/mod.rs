@@ -25,6 +25,9 @@
 //! back after nobody was heard through it: what looks unowned to it has been taken over.
 
 mod claims;
+mod life;
+mod telling;
+mod timing;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,52 +36,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::claims::{Holding, Why};
+pub use self::{
+    claims::{Holding, Why},
+    timing::Timing,
+};
 use crate::core::{
     announcements::{Announcements, Due},
-    ownership::{Directory, NodeView},
+    ownership::Directory,
     peers::{
         datagram::Rejection,
-        membership::{Membership, Peer, Transmit},
-        state::{Claim, NodeState, Phase},
+        membership::{Membership, Transmit},
+        state::{NodeState, Phase},
     },
     random::Random,
     segment::Interface,
 };
-
-/// How fast everything goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// Between heartbeats.
-    pub heartbeat: Duration,
-    /// Silence after which a peer is dead.
-    pub patience: Duration,
-    /// Between refreshing announcements; zero: none.
-    pub refresh: Duration,
-}
-
-impl Timing {
-    /// How long a starting node waits for peers it does not hear.
-    pub fn hold_off(&self) -> Duration {
-        self.patience + self.heartbeat
-    }
-
-    /// Not running for so long means that the others may have given this node up: its last heartbeat can be
-    /// one interval older than the freeze.
-    pub fn freeze(&self) -> Duration {
-        self.patience.saturating_sub(self.heartbeat * 3 / 2)
-    }
-
-    /// How much later the next in line takes an address that nobody took.
-    pub fn step(&self) -> Duration {
-        self.heartbeat * 2
-    }
-
-    /// How long an unfit node goes on answering so that somebody can take over first.
-    pub fn overlap(&self) -> Duration {
-        self.heartbeat * 2
-    }
-}
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,13 +184,18 @@ impl Speaker {
         self.evaluate(now);
     }
 
-    /// A heartbeat arrived.
+    /// A heartbeat arrived from `source`.
     ///
     /// # Errors
     /// What is not from a speaker of this cluster, or not of this time.
-    pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Rejection> {
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(), Rejection> {
         self.wake(now);
-        let result = self.membership.handle_datagram(now, bytes);
+        let result = self.membership.handle_datagram(now, source, bytes);
         if let Ok(heard) = result {
             self.dirty |= heard.changed;
             if heard.appeared {
@@ -337,91 +314,9 @@ impl Speaker {
         })
     }
 
-    /// Notices that this node did not run for so long that the others may have given it up.
-    fn wake(&mut self, now: Instant) {
-        let asleep = now.saturating_duration_since(self.last_input);
-        self.last_input = now;
-        if !self.answers() || asleep < self.timing.freeze() {
-            return;
-        }
-        self.freezes += 1;
-        let alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
-        let awaited: BTreeSet<_> = alive.map(|(name, _)| name.to_owned()).collect();
-        self.dirty = true;
-        // Who heard nobody before has nobody to ask.
-        if awaited.is_empty() {
-            return;
-        }
-        self.listen_again(now, Some(awaited));
-    }
-
-    /// Whether it hears none of the others, of whom there are some.
-    fn is_alone(&self) -> bool {
-        let mut peers = self.membership.peers().peekable();
-        peers.peek().is_some() && peers.all(|(_, peer)| !peer.is_alive())
-    }
-
-    /// Stops answering until `awaited` (`None`: everybody with an address) have been heard anew, or for as long as
-    /// a starting node waits: the others may have taken what this node believes to be its own, or nobody's.
-    fn listen_again(&mut self, now: Instant, awaited: Option<BTreeSet<String>>) {
-        self.awaited = awaited;
-        self.hold_off = Some(now + self.timing.hold_off());
-        self.set_phase(now, Phase::Listening);
-        self.membership.renew();
-        self.membership.beat(now);
-        self.next_beat = now + self.timing.heartbeat;
-    }
-
-    /// Whether this node has got to the point where it answers for what it has.
-    const fn answers(&self) -> bool {
-        matches!(self.phase, Phase::Serving | Phase::Leaving)
-    }
-
     fn remind_neighbours(&mut self, now: Instant) {
         for address in self.holdings.keys() {
             self.announcements.remind(now, *address);
-        }
-    }
-
-    fn set_phase(&mut self, now: Instant, phase: Phase) {
-        if self.phase != phase {
-            self.phase = phase;
-            self.phase_since = now;
-        }
-    }
-
-    /// Where this node is in its life, given what it knows.
-    fn next_phase(&mut self, now: Instant) -> Phase {
-        if !self.answers() {
-            if !self.informed || self.membership.keys_mut().is_empty() {
-                return Phase::Listening;
-            }
-            let until = *self
-                .hold_off
-                .get_or_insert_with(|| now + self.timing.hold_off());
-            let complete = match &self.awaited {
-                Some(names) => names.iter().all(|name| {
-                    self.membership
-                        .peer(name)
-                        .is_some_and(|peer| peer.is_alive() && peer.hears_us())
-                }),
-                None => self.membership.is_complete(),
-            };
-            let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
-            let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);
-            if now < until && !complete {
-                return Phase::Listening;
-            }
-            if now < until && waited_for {
-                return Phase::Acquainted;
-            }
-            self.hold_off = None;
-            self.awaited = None;
-        }
-        if self.draining.is_some() || !self.welcome {
-            Phase::Leaving
-        } else {
-            Phase::Serving
         }
     }
 
@@ -438,67 +333,5 @@ impl Speaker {
             let due = self.announcements.poll(now);
             self.actions.extend(due.into_iter().map(Action::Announce));
         }
-    }
-
-    /// Tells the others what has changed here.
-    fn tell(&mut self, now: Instant) {
-        let state = self.state();
-        if self.told.as_ref() != Some(&state) {
-            self.membership.set_state(now, &state);
-            self.told = Some(state);
-        }
-        let ends = self.draining.is_some() && self.holdings.is_empty();
-        if ends && !std::mem::replace(&mut self.drained, ends) {
-            self.actions.push_back(Action::Drained);
-        }
-    }
-
-    /// What this node says of itself.
-    fn state(&self) -> NodeState {
-        let claims = self.holdings.iter().map(|(address, holding)| {
-            (
-                *address,
-                Claim {
-                    term: holding.term,
-                    fitness: holding.fitness,
-                },
-            )
-        });
-        NodeState {
-            phase: self.phase,
-            interfaces: self
-                .interfaces
-                .iter()
-                .map(|interface| Interface {
-                    index: 0,
-                    ..interface.clone()
-                })
-                .collect(),
-            claims: claims.collect(),
-        }
-    }
-
-    /// Everybody who is alive, this node included.
-    fn views<'a>(&'a self, now: Instant, own: &'a NodeState) -> Vec<NodeView<'a>> {
-        let peers = self.membership.peers().filter(|(_, peer)| peer.is_alive());
-        let mut views: Vec<_> = peers
-            .map(|(name, peer)| NodeView {
-                name,
-                state: peer.state(),
-                deaf: self.is_deaf(now, peer),
-            })
-            .collect();
-        views.push(NodeView {
-            name: self.membership.name(),
-            state: own,
-            deaf: false,
-        });
-        views
-    }
-
-    /// Whether a peer has not heard this node for the patience, so that it cannot give in.
-    fn is_deaf(&self, now: Instant, peer: &Peer) -> bool {
-        peer.deaf_since()
-            .is_some_and(|since| now >= since + self.timing.patience)
     }
 }

@@ -1,0 +1,90 @@
+//! Where a node is in its life: listening, acquainted, serving, leaving.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use super::Speaker;
+use crate::core::peers::state::Phase;
+
+impl Speaker {
+    /// Notices that this node did not run for so long that the others may have given it up.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let asleep = now.saturating_duration_since(self.last_input);
+        self.last_input = now;
+        if !self.answers() || asleep < self.timing.freeze() {
+            return;
+        }
+        self.freezes += 1;
+        let alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
+        let awaited: BTreeSet<_> = alive.map(|(name, _)| name.to_owned()).collect();
+        self.dirty = true;
+        // Who heard nobody before has nobody to ask.
+        if awaited.is_empty() {
+            return;
+        }
+        self.listen_again(now, Some(awaited));
+    }
+
+    /// Whether it hears none of the others, of whom there are some.
+    pub(super) fn is_alone(&self) -> bool {
+        let mut peers = self.membership.peers().peekable();
+        peers.peek().is_some() && peers.all(|(_, peer)| !peer.is_alive())
+    }
+
+    /// Stops answering until `awaited` (`None`: everybody with an address) have been heard anew, or for as long as
+    /// a starting node waits: the others may have taken what this node believes to be its own, or nobody's.
+    pub(super) fn listen_again(&mut self, now: Instant, awaited: Option<BTreeSet<String>>) {
+        self.awaited = awaited;
+        self.hold_off = Some(now + self.timing.hold_off());
+        self.set_phase(now, Phase::Listening);
+        self.membership.renew();
+        self.membership.beat(now);
+        self.next_beat = now + self.timing.heartbeat;
+    }
+
+    /// Whether this node has got to the point where it answers for what it has.
+    pub(super) const fn answers(&self) -> bool {
+        matches!(self.phase, Phase::Serving | Phase::Leaving)
+    }
+
+    pub(super) fn set_phase(&mut self, now: Instant, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.phase_since = now;
+        }
+    }
+
+    /// Where this node is in its life, given what it knows.
+    pub(super) fn next_phase(&mut self, now: Instant) -> Phase {
+        if !self.answers() {
+            if !self.informed || self.membership.keys_mut().is_empty() {
+                return Phase::Listening;
+            }
+            let until = *self
+                .hold_off
+                .get_or_insert_with(|| now + self.timing.hold_off());
+            let complete = match &self.awaited {
+                Some(names) => names.iter().all(|name| {
+                    self.membership
+                        .peer(name)
+                        .is_some_and(|peer| peer.is_alive() && peer.hears_us())
+                }),
+                None => self.membership.is_complete(),
+            };
+            let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
+            let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);
+            if now < until && !complete {
+                return Phase::Listening;
+            }
+            if now < until && waited_for {
+                return Phase::Acquainted;
+            }
+            self.hold_off = None;
+            self.awaited = None;
+        }
+        if self.draining.is_some() || !self.welcome {
+            Phase::Leaving
+        } else {
+            Phase::Serving
+        }
+    }
+}

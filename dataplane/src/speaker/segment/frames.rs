@@ -1,0 +1,174 @@
+//! Frames: ears on the interfaces of what this node has, answers, announcements, and other machines that answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+};
+
+use l2::{linux::clock, wire::MacAddr};
+
+use super::{BURST, EARS, Segment};
+use crate::{
+    core::{
+        responder::{self, Addresses, Answered, Verdict},
+        speaker::Speaker,
+    },
+    speaker::{briefing::Access, ears::Ears},
+};
+
+impl Segment {
+    pub(super) fn hear_frames(&mut self, token: u32) {
+        let found = self.ears.iter_mut().find_map(|(index, (first, ears))| {
+            let place = token
+                .checked_sub(*first)
+                .filter(|place| *place < ears.count())?;
+            Some((*index, usize::try_from(place).ok()?, ears))
+        });
+        let Some((index, place, ears)) = found else {
+            return;
+        };
+        let mac = ears.mac;
+        let mut verdicts = Vec::new();
+        let now = self.started + clock::boottime().saturating_sub(self.started_at);
+        for _ in 0..BURST {
+            let frame = match ears.receive(place) {
+                Ok(Some(frame)) => frame.to_vec(),
+                // The interface went down: its end is seen by netlink.
+                Ok(None) | Err(_) => break,
+            };
+            let addresses = Held {
+                speaker: &self.speaker,
+                index,
+                healthy: &self.healthy,
+            };
+            // What is no whole message is of no interest.
+            if let Ok(verdict) = responder::respond(now, &frame, mac, &addresses, &mut self.echo) {
+                verdicts.push(verdict);
+            }
+        }
+        for verdict in verdicts {
+            self.carry_out(index, verdict);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, index: u32, verdict: Verdict) {
+        match verdict {
+            Verdict::Answer(frame, answered) => {
+                self.bulletin.count_answer(match answered {
+                    Answered::Resolution(_) => "resolution",
+                    Answered::Echo(_) => "echo",
+                });
+                self.send(index, &frame);
+            }
+            Verdict::Foreign { address, mac } => self.suspect(index, address, mac),
+            Verdict::Ignore(_) => {}
+        }
+    }
+
+    /// Another machine says that it has an address of ours; another speaker's last word is no news.
+    pub(super) fn suspect(&mut self, index: u32, address: IpAddr, mac: MacAddr) {
+        let own = self.links.iter().any(|link| link.mac == Some(mac));
+        if own || self.speaker.is_peer_mac(mac.octets()) {
+            return;
+        }
+        let now = self.now();
+        let reaction = self.conflicts.handle_foreign(now, address, mac);
+        if reaction.alarm {
+            self.bulletin.count_conflict();
+            tracing::warn!(%address, %mac, "another machine answers for an address of ours: find it");
+            self.stale = true;
+        }
+        if reaction.defend {
+            self.announce_on(index, address);
+        }
+    }
+
+    pub(super) fn announce_on(&self, index: u32, address: IpAddr) {
+        if let Some((_, ears)) = self.ears.get(&index) {
+            for frame in responder::announce(address, ears.mac) {
+                self.send(index, &frame);
+            }
+        }
+    }
+
+    pub(super) fn send(&self, index: u32, frame: &[u8]) {
+        if let Some((_, ears)) = self.ears.get(&index)
+            && let Err(error) = ears.send(frame)
+        {
+            tracing::debug!(index, %error, "a frame was not sent");
+        }
+    }
+
+    pub(super) fn fit_ears(&mut self) {
+        let mut wanted: BTreeMap<u32, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (address, _) in self.speaker.holdings() {
+            for index in self.speaker.serves(address).unwrap_or_default() {
+                wanted.entry(*index).or_default().insert(address);
+            }
+        }
+        let macs: BTreeMap<u32, MacAddr> = self
+            .links
+            .iter()
+            .filter_map(|link| Some((link.index, link.mac?)))
+            .collect();
+        // Closing takes the sockets out of the poller.
+        self.ears.retain(|index, (_, ears)| {
+            wanted.contains_key(index) && macs.get(index) == Some(&ears.mac)
+        });
+        for (index, addresses) in wanted {
+            let Some(&mac) = macs.get(&index) else {
+                continue;
+            };
+            if !self.ears.contains_key(&index) {
+                match self.listen_on(index, mac) {
+                    Ok(ears) => {
+                        self.ears.insert(index, ears);
+                    }
+                    Err(error) => {
+                        tracing::warn!(index, %error, "cannot listen on an interface");
+                        continue;
+                    }
+                }
+            }
+            if let Some((_, ears)) = self.ears.get_mut(&index)
+                && let Err(error) = ears.attune(addresses)
+            {
+                tracing::warn!(index, %error, "cannot listen for some addresses");
+            }
+        }
+    }
+
+    pub(super) fn listen_on(&mut self, index: u32, mac: MacAddr) -> io::Result<(u32, Ears)> {
+        let ears = Ears::open(index, mac)?;
+        let first = self.next_token;
+        self.next_token = self.next_token.checked_add(EARS).unwrap_or(EARS);
+        for (token, descriptor) in (first..).zip(ears.descriptors()) {
+            self.poller.add(descriptor, token)?;
+        }
+        Ok((first, ears))
+    }
+}
+
+/// What this node answers for on one interface.
+struct Held<'a> {
+    speaker: &'a Speaker,
+    index: u32,
+    healthy: &'a BTreeMap<IpAddr, Access>,
+}
+
+impl Addresses for Held<'_> {
+    fn has(&self, address: IpAddr) -> bool {
+        self.speaker
+            .serves(address)
+            .is_some_and(|interfaces| interfaces.contains(&self.index))
+    }
+
+    fn echoes(&self, address: IpAddr, source: IpAddr) -> bool {
+        self.has(address)
+            && self
+                .healthy
+                .get(&address)
+                .is_some_and(|access| access.admits(source))
+    }
+}

@@ -1,0 +1,298 @@
+//! The thread on the segment: sockets and clock around [`Speaker`] and the responder.
+
+mod frames;
+mod socket;
+mod telling;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use daemon::recorder::Recorder;
+use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
+
+use self::socket::{listen, mapped};
+use super::{
+    Settings,
+    briefing::Access,
+    bulletin::Bulletin,
+    ears::Ears,
+    slot::{Order, Standing},
+};
+use crate::core::{
+    announcements::Due,
+    conflict::Conflicts,
+    echo::EchoBudget,
+    peers::datagram::MAX_LEN,
+    segment::{Interface, network_of},
+    speaker::{Action, Speaker},
+};
+
+const HEARTBEATS: u32 = 0;
+const ORDERS: u32 = 1;
+const LINKS: u32 = 2;
+/// Tokens of the ears of the first interface; each further one has its own hundred.
+const EARS: u32 = 100;
+/// Frames or datagrams taken from one socket before the others have their turn.
+const BURST: usize = 64;
+
+pub(super) struct Segment {
+    speaker: Speaker,
+    started: Instant,
+    started_at: Duration,
+    started_wall: jiff::Timestamp,
+    heartbeats: UdpSocket,
+    port: u16,
+    standing: Standing,
+    notifications: Notifications,
+    links: Links,
+    poller: Poller,
+    /// By index of the interface.
+    ears: BTreeMap<u32, (u32, Ears)>,
+    next_token: u32,
+    healthy: BTreeMap<IpAddr, Access>,
+    echo: EchoBudget,
+    conflicts: Conflicts,
+    bulletin: Bulletin,
+    recorder: Recorder,
+    drained: bool,
+    /// Other speakers that are heard.
+    alive: usize,
+    /// The ears, the report or both may not fit any more what the speaker has.
+    stale: bool,
+}
+
+impl Segment {
+    pub(super) fn open(
+        settings: &Settings,
+        incarnation: u64,
+        standing: Standing,
+        bulletin: Bulletin,
+        recorder: Recorder,
+    ) -> io::Result<Self> {
+        let (started, started_at) = (monotonic(), clock::boottime());
+        let notifications = Notifications::open()?;
+        let heartbeats = listen(settings.port)?;
+        let poller = Poller::new()?;
+        poller.add(&heartbeats, HEARTBEATS)?;
+        poller.add(&standing, ORDERS)?;
+        poller.add(&notifications, LINKS)?;
+        let speaker = Speaker::new(
+            started,
+            settings.node.clone(),
+            incarnation,
+            settings.timing,
+            incarnation,
+        );
+        Ok(Self {
+            speaker,
+            started,
+            started_at,
+            started_wall: jiff::Timestamp::now(),
+            heartbeats,
+            port: settings.port,
+            standing,
+            notifications,
+            links: Links::read()?,
+            poller,
+            ears: BTreeMap::new(),
+            next_token: EARS,
+            healthy: BTreeMap::new(),
+            echo: EchoBudget::default(),
+            conflicts: Conflicts::default(),
+            bulletin,
+            recorder,
+            drained: false,
+            alive: 0,
+            stale: true,
+        })
+    }
+
+    /// Now, time asleep included: a machine that was suspended notices.
+    fn now(&self) -> Instant {
+        self.started + clock::boottime().saturating_sub(self.started_at)
+    }
+
+    /// Works until everything is handed over.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        self.tell_links();
+        let mut ready = Vec::new();
+        while !self.drained {
+            let deadline = [self.speaker.poll_timeout(), self.conflicts.poll_timeout()];
+            let deadline = deadline.into_iter().flatten().min();
+            let deadline =
+                deadline.map(|at| self.started_at + at.saturating_duration_since(self.started));
+            self.poller.wait(deadline, &mut ready)?;
+            for &token in &ready {
+                match token {
+                    HEARTBEATS => self.hear_heartbeats(),
+                    ORDERS => {
+                        let order = self.standing.take();
+                        self.follow(order);
+                    }
+                    LINKS => self.look_at_links()?,
+                    token => self.hear_frames(token),
+                }
+            }
+            let now = self.now();
+            self.speaker.handle_timeout(now);
+            let alive = self
+                .speaker
+                .membership()
+                .peers()
+                .filter(|(_, peer)| peer.is_alive())
+                .count();
+            self.stale |= std::mem::replace(&mut self.alive, alive) != alive;
+            self.stale |= !self.conflicts.handle_timeout(now).is_empty();
+            self.act();
+            if std::mem::take(&mut self.stale) {
+                self.tell_bulletin();
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, order: Order) {
+        let now = self.now();
+        if let Some(keys) = order.keys {
+            for name in self.speaker.handle_keys(now, &keys) {
+                tracing::warn!(
+                    key = name,
+                    "a key of the heartbeats is too short, and not used"
+                );
+            }
+        }
+        if let Some(brief) = order.brief {
+            self.healthy = brief.healthy;
+            self.speaker
+                .handle_directory(now, brief.directory, &brief.speakers, brief.welcome);
+            self.stale = true;
+        }
+        if let Some(within) = order.drain {
+            self.speaker.handle_drain(now, now + within);
+        }
+    }
+
+    fn hear_heartbeats(&mut self) {
+        let mut buffer = [0; MAX_LEN + 1];
+        for _ in 0..BURST {
+            // What cannot be received is lost; heartbeats come again.
+            let Ok((length, from)) = self.heartbeats.recv_from(&mut buffer) else {
+                return;
+            };
+            let now = self.now();
+            let bytes = buffer.get(..length).unwrap_or_default();
+            let before = self.speaker.phase();
+            let source = from.ip().to_canonical();
+            if let Err(rejection) = self.speaker.handle_datagram(now, source, bytes) {
+                self.bulletin.count_rejection(rejection.kind());
+                tracing::debug!(%from, %rejection, "a heartbeat is not taken");
+            }
+            self.stale |= before != self.speaker.phase();
+        }
+    }
+
+    fn look_at_links(&mut self) -> io::Result<()> {
+        let mut changed = false;
+        match self.notifications.receive()? {
+            Some(messages) => {
+                for message in &messages {
+                    changed |= self.links.apply(message).is_some();
+                }
+            }
+            None => {
+                self.links = Links::read()?;
+                changed = true;
+            }
+        }
+        if changed {
+            self.tell_links();
+        }
+        Ok(())
+    }
+
+    fn tell_links(&mut self) {
+        let interfaces: Vec<Interface> = self
+            .links
+            .iter()
+            .filter_map(|link| {
+                let networks = link
+                    .addresses
+                    .iter()
+                    .filter(|found| !found.finite || found.prefix_len < 32);
+                let networks =
+                    networks.filter_map(|found| network_of(found.held.address, found.prefix_len));
+                let networks: BTreeSet<_> = networks.collect();
+                Some(Interface {
+                    index: link.index,
+                    name: link.name.clone(),
+                    mac: link.mac?.octets(),
+                    up: link.up,
+                    networks: networks.into_iter().collect(),
+                })
+            })
+            .collect();
+        let now = self.now();
+        self.speaker.handle_links(now, interfaces);
+        self.stale = true;
+    }
+
+    /// Does what the speaker says, and makes the ears fit.
+    fn act(&mut self) {
+        let mut moved = false;
+        let mut announcements: Vec<Due> = Vec::new();
+        while let Some(action) = self.speaker.poll_action() {
+            match action {
+                Action::Transmit(transmit) => {
+                    let to = SocketAddr::new(transmit.address, self.port);
+                    // A heartbeat that cannot be sent is lost like any other.
+                    let _ = self
+                        .heartbeats
+                        .send_to(&transmit.bytes, mapped(&self.heartbeats, to));
+                }
+                Action::Announce(due) => announcements.push(due),
+                Action::Took(address, why) => {
+                    tracing::info!(%address, %why, "answers for an address from now on");
+                    self.record(&format!("took {address}: {why}"));
+                    moved = true;
+                }
+                Action::Released(address, why) => {
+                    tracing::info!(%address, %why, "does not answer for an address any more");
+                    self.record(&format!("released {address}: {why}"));
+                    self.conflicts.forget(address);
+                    self.echo.forget(address);
+                    moved = true;
+                }
+                Action::Drained => self.drained = true,
+            }
+        }
+        if moved || self.stale {
+            self.stale = true;
+            self.fit_ears();
+        }
+        for due in announcements {
+            let interfaces = self
+                .speaker
+                .serves(due.address)
+                .unwrap_or_default()
+                .to_vec();
+            for index in interfaces {
+                self.announce_on(index, due.address);
+                self.bulletin.count_announcement();
+            }
+        }
+    }
+
+    fn record(&self, what: &str) {
+        self.recorder
+            .record(clock::boottime().saturating_sub(self.started_at), &what);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver reads the clock")]
+fn monotonic() -> Instant {
+    Instant::now()
+}
