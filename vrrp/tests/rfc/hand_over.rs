@@ -88,8 +88,22 @@ fn without_a_successor_nothing_lingers() {
     rig.input(Input::Stop);
     rig.advance(ms(400));
     let actions = rig.take();
-    assert!(actions.contains(&Action::Release));
+    let released = actions.iter().position(|one| *one == Action::Release);
+    let released = released.expect("the addresses go");
     assert!(!actions.contains(&Action::Linger));
+    // What was promised is taken back.
+    let again = |one: &Action| matches!(one, Action::Send { priority: 0, .. });
+    assert!(actions[released..].iter().any(again));
+    assert_eq!(reserved(&rig.group, 0, Version::V3), 0);
+}
+
+#[test]
+fn nothing_is_passed_on_to_a_predecessor_that_took_its_promise_back() {
+    let mut rig = backup();
+    rig.hear_built(farewell(HIGHER_ADDRESS, true));
+    rig.hear_built(farewell(HIGHER_ADDRESS, false));
+    rig.run_until(State::Active);
+    assert_eq!(passes_on(&rig.take()), [] as [IpAddr; 0]);
 }
 
 #[test]
