@@ -76,20 +76,22 @@ fn sessions_live_over_idle_time(context: &Context) -> Result<()> {
         let before = cluster.settle()?;
         let trial = sessions_live(cluster, idle);
         trials -= 1;
-        cluster.kubectl(&[
+        let removed = cluster.kubectl(&[
             "delete",
             "pod/front-door",
             "configmap/front-door",
             "--grace-period=0",
             "--force",
             "--ignore-not-found",
-        ])?;
-        let after = cluster.settle()?;
-        match trial {
-            Err(error) if before != after && trials > 0 => {
-                println!("     void: the VIP moved from {before} to {after}: {error:#}")
+        ]);
+        let Err(error) = trial else {
+            return removed.map(drop);
+        };
+        match cluster.settle() {
+            Ok(after) if before != after && trials > 0 => {
+                println!("     void: the VIP moved from {before} to {after}: {error:#}");
             }
-            outcome => return outcome,
+            _ => return Err(error),
         }
     }
 }
@@ -174,7 +176,7 @@ fn all_run(sessions: &mut [Session], cluster: &Cluster<'_>) -> Result<()> {
 
 /// Restarts of the front door's parts on each machine, and who owns the VIP.
 fn through(cluster: &Cluster<'_>) -> String {
-    let mut said = format!("the VIP's owner: {:?}", cluster.settle());
+    let mut said = format!("the VIP's owner: {:?}", cluster.owner());
     for machine in &cluster.machines {
         let ask = "crictl ps -a; tail -n 20 /var/log/pods/kube-system_lb-*/*/*.log";
         said += &format!(
