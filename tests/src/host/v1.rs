@@ -79,19 +79,22 @@ impl Hierarchies {
 
     pub(super) fn weigh(&self, cell: &Cell, per_cent: u32) -> Result<()> {
         const ORDINARY: u32 = 1024;
-        let files = self.directories(cell).into_iter();
-        let shares = files
-            .map(|directory| directory.join("cpu.shares"))
-            .find(|file| file.is_file());
-        let Some(shares) = shares else { return Ok(()) };
+        let Some(shares) = self.file(cell, "cpu.shares") else {
+            return Ok(());
+        };
         fs::write(shares, (ORDINARY * per_cent / 100).to_string())
             .with_context(|| format!("cannot weigh {cell}"))
     }
 
     pub(super) fn memory_file(&self, cell: &Cell) -> Option<PathBuf> {
+        self.file(cell, "memory.usage_in_bytes")
+    }
+
+    /// A file of the cell, in the hierarchy that has one of that name.
+    fn file(&self, cell: &Cell, name: &str) -> Option<PathBuf> {
         self.directories(cell)
             .into_iter()
-            .map(|directory| directory.join("memory.usage_in_bytes"))
+            .map(|directory| directory.join(name))
             .find(|file| file.is_file())
     }
 
