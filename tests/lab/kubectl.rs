@@ -22,12 +22,11 @@ pub(crate) struct Session {
 pub(crate) fn kubectl(cluster: &Cluster<'_>, words: &[&str]) -> Result<Session> {
     let mut command = cluster.lab.kubectl()?;
     command.env("KUBECONFIG", cluster.kubeconfig()).args(words);
-    let mut child = command
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot run kubectl")?;
+        .stderr(Stdio::piped());
+    let mut child = cluster.lab.spawn_as_operator(&mut command)?;
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let output = child.stdout.take().context("a pipe")?;
     let errors = child.stderr.take().context("a pipe")?;

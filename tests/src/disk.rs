@@ -18,6 +18,9 @@ const ON_THE_HOST: [&str; 3] = ["containerd", "kubelet", "etcd"];
 const KUBELET_ARGUMENTS: &str = "KUBELET_EXTRA_ARGS=--image-gc-high-threshold=100 \
      --eviction-hard=memory.available<100Mi,nodefs.available<500Mi,imagefs.available<500Mi\n";
 
+/// Stands before Debian's runc in the search path.
+const REALTIME_RUNC: &str = include_str!("host/realtime-runc.sh");
+
 /// The disk of one machine.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -82,6 +85,9 @@ impl Disk {
         fs::write(root.join("etc/hosts"), hosts)?;
         fs::write(root.join("etc/hostname"), format!("{}\n", self.machine))?;
         fs::write(root.join("etc/default/kubelet"), KUBELET_ARGUMENTS)?;
+        let runc = root.join("usr/local/sbin/runc");
+        fs::write(&runc, REALTIME_RUNC)?;
+        fs::set_permissions(&runc, fs::Permissions::from_mode(0o755))?;
         for home in ["root", "home/debian", "home/guest"] {
             authorise(&root.join(home), authorized_key)?;
         }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::Duration;
 
@@ -239,6 +239,24 @@ impl Lab {
             tasks: self.host.tasks_beside_machines(&self.prefix),
         };
         Prober::start(Some(&seat), plan)
+    }
+
+    /// Starts a program that has its share of one machine's claim to the processors with all others started so:
+    /// a crowd of them must not starve the machines, as it would not if the operator had a computer of their own.
+    pub fn spawn_as_operator(&self, command: &mut Command) -> Result<Child> {
+        let tasks = self.host.tasks_of_the_operator(&self.prefix);
+        thread::scope(|scope| {
+            let starter = scope.spawn(|| {
+                if let Some(tasks) = &tasks {
+                    // 0 stands for the thread that writes it; what it starts goes along.
+                    fs::write(tasks, "0").context("cannot take a share of the processors")?;
+                }
+                command
+                    .spawn()
+                    .with_context(|| format!("cannot run `{}`", tool::words(command)))
+            });
+            starter.join().unwrap_or_else(|_| bail!("it panicked"))
+        })
     }
 
     /// The private key that root, `debian` (sudo) and `guest` (no sudo) accept on every machine.

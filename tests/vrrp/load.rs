@@ -122,6 +122,9 @@ impl Pair {
         let lasts = Duration::from_secs(600);
         let Self { routers, arena } = self;
         let watch = arena.watch_adverts_of("ip proto 112 and src 10.98.0.1")?;
+        // While the other maker's routers begin, with realtime priority, ours may have stood still.
+        let taken_over = || routers[1].log().matches("-> active").count();
+        let before_it = taken_over();
         let before: Vec<f64> = routers.iter().map(Router::cpu_seconds).collect();
         thread::sleep(lasts);
         let percent = |router: &Router, before: f64| {
@@ -156,7 +159,7 @@ impl Pair {
                 rhythm.longest < INTERVAL * 2,
                 "an advert was missed: {rhythm}"
             );
-            let taken = routers[1].log().matches("-> active").count();
+            let taken = taken_over() - before_it;
             ensure!(taken == 0, "the Backup took over {taken} times");
         }
         Ok(load)

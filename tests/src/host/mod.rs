@@ -123,6 +123,15 @@ impl Host {
         }
     }
 
+    /// The file that moves a thread, and what it starts, to where the operator's programs share the processors
+    /// with the machines, where the host has one.
+    pub(crate) fn tasks_of_the_operator(&self, prefix: &Prefix) -> Option<PathBuf> {
+        match self {
+            Self::WithoutSystemd(hierarchies) => hierarchies.tasks_of_the_operator(prefix),
+            Self::WithSystemd => None,
+        }
+    }
+
     /// Removes what the prefix's cells have in common, once all of them are gone.
     pub(crate) fn forget(&self, prefix: &Prefix) {
         match self {

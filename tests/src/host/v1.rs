@@ -118,17 +118,33 @@ impl Hierarchies {
 
     /// The list of threads in the cgroup with the lab's share of the processors.
     pub(super) fn tasks_beside_machines(&self, prefix: &Prefix) -> Option<PathBuf> {
+        self.processors(prefix)
+            .map(|directory| directory.join("tasks"))
+    }
+
+    /// The list of threads in the cgroup that has one machine's share of the processors, for whoever operates
+    /// the machines.
+    pub(super) fn tasks_of_the_operator(&self, prefix: &Prefix) -> Option<PathBuf> {
+        let directory = self.processors(prefix)?.join(OPERATOR);
+        fs::create_dir_all(&directory).ok()?;
+        Some(directory.join("tasks"))
+    }
+
+    /// The cgroup that shares out the processors among the machines.
+    fn processors(&self, prefix: &Prefix) -> Option<PathBuf> {
         self.0
             .iter()
             .map(|hierarchy| hierarchy.directory.join(family(prefix)))
             .find(|directory| directory.join("cpu.shares").is_file())
-            .map(|directory| directory.join("tasks"))
     }
 
     pub(super) fn forget(&self, prefix: &Prefix) {
         for hierarchy in &self.0 {
-            // Not there, or not empty: nothing more can be done about it here.
-            let _ = fs::remove_dir(hierarchy.directory.join(family(prefix)));
+            let family = hierarchy.directory.join(family(prefix));
+            for directory in [family.join(OPERATOR), family] {
+                // Not there, or not empty: nothing more can be done about it here.
+                let _ = fs::remove_dir(directory);
+            }
         }
     }
 }
@@ -149,9 +165,17 @@ impl Hierarchy {
                 }
             }
         }
-        let shares = self.directory.join(family(&cell.prefix)).join("cpu.shares");
+        let family = self.directory.join(family(&cell.prefix));
+        let shares = family.join("cpu.shares");
         if shares.is_file() {
             fs::write(shares, SHARES).context("cannot give the lab its share of the processors")?;
+        }
+        for (directory, micros) in [(family, REALTIME_OF_A_LAB), (directory, REALTIME)] {
+            let budget = directory.join("cpu.rt_runtime_us");
+            if budget.is_file() {
+                // Refused where other labs have taken what there is: this one's routers run without.
+                let _ = fs::write(budget, micros);
+            }
         }
         Ok(())
     }
@@ -160,6 +184,14 @@ impl Hierarchy {
 /// A lab's share of the processors, in the unit in which a busy program of the host has 1024:
 /// machines have processors of their own, and must not wait for a compiler beside them.
 const SHARES: &str = "16384";
+
+/// What realtime programs of a lab, and of one machine, may take of a second of each processor, in microseconds.
+/// Kernels with these hierarchies may give realtime by cgroup; a machine's own Debian kernel asks for no budget.
+const REALTIME_OF_A_LAB: &str = "450000";
+const REALTIME: &str = "90000";
+
+/// The cgroup beside the machines' for programs at the operator's place.
+const OPERATOR: &str = "operator";
 
 fn family(prefix: &Prefix) -> String {
     format!("lbnode-lab-{prefix}")

@@ -1,9 +1,10 @@
 //! The router thread: waits, hands what happened to the groups, does what they want.
 //!
-//! It never blocks except in its wait, takes no lock that another thread holds for long, and in the
-//! steady state allocates nothing.
+//! It never blocks except in its wait and for a millisecond under a flood, takes no lock that another
+//! thread holds for long, and in the steady state allocates nothing.
 
 mod act;
+mod breather;
 mod lifeline;
 mod receive;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::SyncSender;
+use std::thread;
 use std::time::Duration;
 
 use daemon::recorder::Recorder;
@@ -25,6 +27,7 @@ use crate::ports::{Ports, RouterKey};
 use crate::proto::replay::Record;
 use crate::proto::{Group, Health, Input, Link, Moment};
 use crate::status::Snapshot;
+use breather::Breather;
 use lifeline::Lifeline;
 
 /// What the other threads tell.
@@ -119,20 +122,29 @@ impl Driver {
     /// Works until every group has stopped.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(64);
+        let mut breather = Breather::new(now());
         loop {
             let deadline = self.groups.values().filter_map(Group::poll_timeout).min();
             let deadline = deadline.into_iter().chain(self.retry_at).min();
             let deadline = deadline.map(|at| Duration::from_nanos(at.as_nanos()));
             self.poller.wait(deadline, &mut ready)?;
             self.ports.idle(&ready, now());
+            let (mut packets, mut emptied) = (0, true);
             for token in ready.iter().copied() {
                 if token == MAIL {
                     self.read_mail();
                 } else {
-                    self.read_port(token);
+                    let taken = self.read_port(token);
+                    packets += taken;
+                    emptied &= Self::emptied(taken);
                 }
             }
             self.fire_timers();
+            if let Some(pause) = breather.after(packets, now())
+                && emptied
+            {
+                thread::sleep(pause);
+            }
             if let Some(lifeline) = &mut self.lifeline {
                 lifeline.beat(&self.groups);
             }

@@ -12,17 +12,18 @@ use crate::proto::{Datagram, Input};
 const BATCH: usize = 64;
 
 impl Driver {
-    pub(super) fn read_port(&mut self, token: u32) {
-        for _ in 0..BATCH {
+    /// Reads what the socket has, but no more than a batch; gives back how many packets that were.
+    pub(super) fn read_port(&mut self, token: u32) -> usize {
+        for taken in 0..BATCH {
             let Some((port, neighbours)) = self.ports.by_token(token) else {
-                return;
+                return taken;
             };
             let heard = if neighbours {
                 match port.next_claim() {
                     Ok(Some(claim)) => claim.map(|(group, address, mac)| {
                         (group, Some(Input::Claimed { address, mac }))
                     }),
-                    Ok(None) | Err(_) => return,
+                    Ok(None) | Err(_) => return taken,
                 }
             } else {
                 let before = now();
@@ -36,7 +37,7 @@ impl Driver {
                     // An interface that goes down says so here; the host thread reports it.
                     Ok(Reception::Empty) | Err(_) => {
                         port.drained = before;
-                        return;
+                        return taken;
                     }
                 };
                 let datagram = Datagram {
@@ -74,5 +75,11 @@ impl Driver {
                 None => {}
             }
         }
+        BATCH
+    }
+
+    /// Whether a read of so many packets has left none.
+    pub(super) const fn emptied(taken: usize) -> bool {
+        taken < BATCH
     }
 }
