@@ -21,7 +21,7 @@ pub const KUBERNETES_VERSION: &str = "v1.36.3";
 /// Images of the lab are named after a registry that cannot exist: nothing is ever pulled.
 const REPOSITORY: &str = "lab.invalid";
 
-/// The archive with images that only tests use (agnhost), below the bundle directory.
+/// The archive with images that only tests use (agnhost), below its own directory or that of a given bundle.
 const TEST_IMAGES: &str = "test/images.tar";
 
 /// Changes whenever bundles of unchanged sources would be put together differently.
@@ -29,8 +29,7 @@ const LAYOUT: &str = "1";
 
 /// The bundle directory: `LAB_KUBERNETES_BUNDLE`, or built and kept in the cache.
 pub fn directory() -> Result<PathBuf> {
-    if let Some(given) = env::var_os("LAB_KUBERNETES_BUNDLE") {
-        let given = PathBuf::from(given);
+    if let Some(given) = given() {
         ensure!(
             given.join("bundle.yaml").is_file(),
             "LAB_KUBERNETES_BUNDLE={}: there is no bundle.yaml in it",
@@ -39,27 +38,49 @@ pub fn directory() -> Result<PathBuf> {
         return Ok(given);
     }
     let tree = base::directory()?;
-    let sources = programs::sources()?;
     let tree_name = tree.file_name().unwrap_or_default().as_encoded_bytes();
-    let mut ingredients = vec![LAYOUT.as_bytes(), KUBERNETES_VERSION.as_bytes(), tree_name];
-    ingredients.extend(sources.iter().map(Vec::as_slice));
-    cache::directory("kubernetes", &ingredients, |bundle, log| {
+    cached("kubernetes", &[tree_name], |bundle, log| {
         let built = bundle.join("built");
-        programs::build(&built, log)?;
+        programs::build(&built, programs::CLUSTER, log)?;
         assemble(bundle, &built, &tree)?;
         cache::remove_tree(&built)
     })
 }
 
-/// The archive with the images that tests use beside Kubernetes' own.
+/// The archive with the images that tests use beside Kubernetes' own: that of a given bundle, or built and kept in
+/// the cache. Whoever only wants a cluster does without.
 pub fn test_images() -> Result<PathBuf> {
-    let archive = directory()?.join(TEST_IMAGES);
-    ensure!(
-        archive.is_file(),
-        "there are no test images ({}) in the bundle",
-        archive.display()
-    );
-    Ok(archive)
+    let given = given().map(|given| given.join(TEST_IMAGES));
+    if let Some(archive) = given.filter(|archive| archive.is_file()) {
+        return Ok(archive);
+    }
+    let directory = cached("test-images", &[], |directory, log| {
+        let built = directory.join("built");
+        programs::build(&built, programs::TESTS, log)?;
+        let archive = directory.join(TEST_IMAGES);
+        fs::create_dir(archive.parent().unwrap_or(directory))?;
+        test_archive(&archive, &built)?;
+        cache::remove_tree(&built)
+    })?;
+    Ok(directory.join(TEST_IMAGES))
+}
+
+/// A bundle made elsewhere.
+fn given() -> Option<PathBuf> {
+    env::var_os("LAB_KUBERNETES_BUNDLE").map(PathBuf::from)
+}
+
+/// A directory of the cache that is made from the Go modules' sources and what else is named.
+fn cached(
+    name: &str,
+    more: &[&[u8]],
+    make: impl FnOnce(&Path, &cache::Log) -> Result<()>,
+) -> Result<PathBuf> {
+    let sources = programs::sources()?;
+    let mut ingredients = vec![LAYOUT.as_bytes(), KUBERNETES_VERSION.as_bytes()];
+    ingredients.extend(more);
+    ingredients.extend(sources.iter().map(Vec::as_slice));
+    cache::directory(name, &ingredients, make)
 }
 
 /// `bundle.yaml`.
@@ -97,12 +118,11 @@ struct ImageArchive {
 
 /// Puts the built programs together as a bundle.
 fn assemble(bundle: &Path, built: &Path, tree: &Path) -> Result<()> {
-    for directory in ["bin", "images", "test"] {
+    for directory in ["bin", "images"] {
         fs::create_dir(bundle.join(directory))?;
     }
     fs::rename(built.join("kube"), bundle.join("bin/kube"))?;
     let names = kubernetes_images(bundle, built, tree)?;
-    test_archive(bundle, built)?;
     let manifest = Manifest {
         api_version: "bundledlb.io/v1",
         kind: "Bundle",
@@ -191,8 +211,8 @@ fn kubernetes_images(bundle: &Path, built: &Path, tree: &Path) -> Result<Vec<Str
     Ok(names)
 }
 
-fn test_archive(bundle: &Path, built: &Path) -> Result<()> {
-    let mut archive = Archive::create(&bundle.join(TEST_IMAGES))?;
+fn test_archive(archive: &Path, built: &Path) -> Result<()> {
+    let mut archive = Archive::create(archive)?;
     let agnhost = archive.layer(&[Entry::file("agnhost", &built.join("agnhost"))])?;
     archive.image(&image_name("agnhost:1"), &[&agnhost], "/agnhost")?;
     archive.finish()

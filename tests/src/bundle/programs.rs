@@ -1,4 +1,4 @@
-//! Compiles Kubernetes, etcd, CoreDNS and the test server from the Go modules in `kubernetes/`.
+//! Compiles Kubernetes with etcd, CoreDNS and the test server from the Go modules in `kubernetes/`.
 
 use std::env;
 use std::fs;
@@ -24,6 +24,44 @@ const SOURCES: [&str; 7] = [
 /// Line tables for a debugger that the linker would strip again: an eighth of the processor time.
 const NO_DEBUGGER: &str = "-gcflags=all=-dwarf=false";
 
+/// The compiler collects its garbage half as often: it has far less memory than the machines of a lab will need.
+const FEWER_COLLECTIONS: (&str, &str) = ("GOGC", "400");
+
+/// A program, and the package that it is made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Program {
+    name: &'static str,
+    /// Below the Go modules.
+    module: &'static str,
+    package: &'static str,
+}
+
+/// What a cluster consists of.
+pub(super) const CLUSTER: &[Program] = &[
+    Program {
+        name: "kube",
+        module: ".",
+        package: ".",
+    },
+    Program {
+        name: "pause",
+        module: ".",
+        package: "./pause",
+    },
+    Program {
+        name: "coredns",
+        module: "coredns",
+        package: ".",
+    },
+];
+
+/// What tests ask from outside.
+pub(super) const TESTS: &[Program] = &[Program {
+    name: "agnhost",
+    module: ".",
+    package: "k8s.io/kubernetes/test/images/agnhost",
+}];
+
 /// The contents of the sources, in a fixed order.
 pub(super) fn sources() -> Result<Vec<Vec<u8>>> {
     SOURCES
@@ -35,37 +73,35 @@ pub(super) fn sources() -> Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// Builds `kube`, `agnhost`, `pause` and `coredns` into a directory, all static.
-pub(super) fn build(out: &Path, log: &Log) -> Result<()> {
+/// Builds programs into a directory, all static.
+pub(super) fn build(out: &Path, programs: &[Program], log: &Log) -> Result<()> {
     ensure!(
         tool::command("go", ["version"]).output().is_ok(),
         "Kubernetes is compiled with Go, and there is no `go` in the search path: \
          install Go 1.26 or later, or set LAB_KUBERNETES_BUNDLE to a bundle made elsewhere"
     );
     fs::create_dir(out)?;
-    let kubernetes = module();
-    let coredns = kubernetes.join("coredns");
-    let stamps = version_stamps();
-    let agnhost = "k8s.io/kubernetes/test/images/agnhost";
-    for (name, directory, package, flags) in [
-        ("kube", &kubernetes, ".", stamps.as_str()),
-        ("agnhost", &kubernetes, agnhost, "-s -w"),
-        ("pause", &kubernetes, "./pause", "-s -w"),
-        ("coredns", &coredns, ".", "-s -w"),
-    ] {
+    let flags = linker_flags();
+    for Program {
+        name,
+        module: below,
+        package,
+    } in programs
+    {
         let mut go = tool::command("go", ["build", "-trimpath", NO_DEBUGGER]);
-        go.args(["-ldflags", flags, "-o"]);
+        go.args(["-ldflags", &flags, "-o"]);
         go.arg(out.join(name)).arg(package);
-        go.current_dir(directory).env("CGO_ENABLED", "0");
+        go.current_dir(module().join(below)).env("CGO_ENABLED", "0");
+        go.env(FEWER_COLLECTIONS.0, FEWER_COLLECTIONS.1);
         let what = format!("compiling {name} (a first time takes minutes)");
         log.step(&what, &mut go)?;
     }
     Ok(())
 }
 
-/// Linker flags that tell the programs their version; without them they say v0.0.0-master, and
-/// kubeadm refuses to work with such a kubelet.
-fn version_stamps() -> String {
+/// Linker flags: no symbols, and the version that the programs tell; without it they say v0.0.0-master, and kubeadm
+/// refuses to work with such a kubelet. Programs that have no such variables are not disturbed.
+fn linker_flags() -> String {
     let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
     let (major, minor) = (
         numbers.next().unwrap_or_default(),
@@ -103,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_version_is_stamped_into_both_packages() {
-        let flags = version_stamps();
+        let flags = linker_flags();
         assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"));
         assert!(flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"));
     }
