@@ -43,6 +43,40 @@ fn h08_cut_cables_end_sessions_in_75_s_and_in_30_s_with_bytes_under_way() {
     middle.within(|| cut_cables(&client, &server));
 }
 
+/// Two of three probes are lost, on both sides of the proxy: `LBNODE_TEST_FULL=1`.
+#[test]
+fn h08_lost_probes_end_no_session() {
+    if !full() {
+        eprintln!("skipped: 40 s of waiting need LBNODE_TEST_FULL=1");
+        return;
+    }
+    let namespaces = || Some((Namespace::new()?, Namespace::new()?, Namespace::new()?));
+    let Some((middle, client, server)) = namespaces() else {
+        eprintln!("skipped: network namespaces are not allowed here");
+        return;
+    };
+    middle.add_bridge("10.77.0.1");
+    middle.plug("c", &client, "10.77.0.2");
+    middle.plug("s", &server, "10.77.0.3");
+    middle.within(|| {
+        let far = server.within(|| Server::echo_on("far", "10.77.0.3:6443"));
+        let mut config = Config::new([("a", far.address())]).backend("closeSessionsOnDown: false");
+        config.frontends[0].1 = "10.77.0.1:7001".parse().unwrap();
+        let proxy = Proxy::start(config);
+        let mut session = client.within(|| connect(proxy.front()));
+        assert_eq!(ask(&mut session, "who"), "far");
+        // Probes are due after 15, 20 and 25 s of silence.
+        std::thread::sleep(Duration::from_secs(12));
+        client.cut();
+        server.cut();
+        std::thread::sleep(Duration::from_secs(11));
+        client.mend();
+        server.mend();
+        std::thread::sleep(Duration::from_secs(15));
+        assert_eq!(ask(&mut session, "who"), "far");
+    });
+}
+
 /// Runs beside the proxy.
 fn cut_cables(client: &Namespace, server: &Namespace) {
     let far = server.within(|| Server::echo_on("far", "10.77.0.3:6443"));

@@ -57,6 +57,11 @@ impl Namespace {
         self.ip("link set eth0 down");
     }
 
+    /// Puts its cable back.
+    pub(crate) fn mend(&self) {
+        self.ip("link set eth0 up");
+    }
+
     /// Runs the function in it; sockets and processes that it makes belong there.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let file = std::fs::File::open(self.file()).unwrap();
