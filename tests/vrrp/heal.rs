@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lab_tests::duel::arena::{Arena, VIP, VIP6};
 use lab_tests::duel::partition::Partition;
 use lab_tests::duel::router::{Maker, Router, Setup};
@@ -15,22 +15,37 @@ use crate::{Context, Scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("d7_a_router_whose_cable_returns_listens", |context| {
-        cable_returns(context, false)
-    }),
-    ("d7_an_ipv6_router_whose_cable_returns_listens", |context| {
-        cable_returns(context, true)
+        at_once([false, true], |ipv6| {
+            cable_returns(context, ipv6).with_context(|| format!("ipv6 {ipv6}"))
+        })
     }),
     ("d7_two_unicast_actives_meet_within_one_advert", |context| {
-        for partition in Partition::WITH_CARRIER {
-            parted(context, partition, false).with_context(|| partition.to_string())?;
-        }
-        Ok(())
+        let ipv4 = Partition::WITH_CARRIER.map(|partition| (partition, false));
+        let all = ipv4.into_iter().chain([(Partition::Unplugged, true)]);
+        at_once(all, |(partition, ipv6)| {
+            parted(context, partition, ipv6).with_context(|| format!("{partition}, ipv6 {ipv6}"))
+        })
     }),
-    (
-        "d7_two_ipv6_unicast_actives_meet_within_one_advert",
-        |context| parted(context, Partition::Unplugged, true),
-    ),
 ];
+
+/// Each in an arena of its own: they wait most of the time.
+fn at_once<T: Send>(
+    trials: impl IntoIterator<Item = T>,
+    run: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let trials: Vec<_> = trials
+            .into_iter()
+            .map(|trial| scope.spawn(|| run(trial)))
+            .collect();
+        // All of them are waited for, whatever became of the first.
+        let results: Vec<Result<()>> = trials
+            .into_iter()
+            .map(|trial| trial.join().map_err(|_| anyhow!("it panicked"))?)
+            .collect();
+        results.into_iter().collect()
+    })
+}
 
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The way there and back, and the work of two kernels.
