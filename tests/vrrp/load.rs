@@ -62,10 +62,13 @@ fn many(context: &Context) -> Result<()> {
     // One after the other: two hundred take-overs with realtime priority leave nothing for another maker's.
     let arenas =
         [Maker::Lbnode(context.lbnode.clone()), Maker::Keepalived].map(|maker| Pair::start(&maker));
+    let mut pairs = arenas.into_iter().collect::<Result<Vec<Pair>>>()?;
+    for pair in &mut pairs {
+        pair.restore()?;
+    }
     let loads: Vec<Load> = thread::scope(|scope| {
         let mut loads = Vec::new();
-        for pair in arenas {
-            let pair = pair?;
+        for pair in &pairs {
             loads.push(scope.spawn(move || pair.measure()));
         }
         let joined = |load: thread::ScopedJoinHandle<'_, Result<Load>>| {
@@ -94,6 +97,7 @@ struct Pair {
     // Dropped before the arena.
     routers: Vec<Router>,
     arena: Arena,
+    maker: Maker,
 }
 
 impl Pair {
@@ -103,24 +107,52 @@ impl Pair {
         let arena = Arena::build(2)?;
         let mut routers = Vec::new();
         for (index, priority) in [200, 100].into_iter().enumerate() {
-            let setup = Setup {
-                priority,
-                routers: 2,
-                count: Self::COUNT,
-                ..Setup::default()
-            };
-            routers.push(Router::start(&arena, index, maker, &setup)?);
+            routers.push(Router::start(&arena, index, maker, &Self::setup(priority))?);
             // Without preemption whoever is first stays Active. The announcements of its take-over have an end after five
             // seconds, and until then keepalived is too late with its adverts on a slow machine.
             arena.wait_for_owner(0, PATIENCE)?;
             thread::sleep(Duration::from_secs(7));
         }
-        Ok(Self { routers, arena })
+        Ok(Self {
+            routers,
+            arena,
+            maker: maker.clone(),
+        })
+    }
+
+    fn setup(priority: u8) -> Setup {
+        Setup {
+            priority,
+            routers: 2,
+            count: Self::COUNT,
+            ..Setup::default()
+        }
+    }
+
+    /// Makes the first router Active again, if the other maker's start, with realtime priority, has starved it.
+    fn restore(&mut self) -> Result<()> {
+        if self.arena.owners()? != [0] {
+            if let Some(mut second) = self.routers.pop() {
+                second.stop()?;
+                self.arena.wait_for_owner(0, PATIENCE)?;
+            }
+            thread::sleep(Duration::from_secs(7));
+            self.routers.push(Router::start(
+                &self.arena,
+                1,
+                &self.maker,
+                &Self::setup(100),
+            )?);
+            thread::sleep(Duration::from_secs(1));
+        }
+        let owners = self.arena.owners()?;
+        ensure!(owners == [0], "owners before the measurement: {owners:?}");
+        Ok(())
     }
 
     fn measure(&self) -> Result<Load> {
         let lasts = Duration::from_secs(600);
-        let Self { routers, arena } = self;
+        let Self { routers, arena, .. } = self;
         let watch = arena.watch_adverts_of("ip proto 112 and src 10.98.0.1")?;
         // While the other maker's routers begin, with realtime priority, ours may have stood still.
         let taken_over = || routers[1].log().matches("-> active").count();
