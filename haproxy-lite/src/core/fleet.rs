@@ -2,6 +2,10 @@
 //!
 //! Feeds the [`Health`] of each server and adds what an operator decided (drain). It never touches a socket; the
 //! driver is `control::driver`.
+//!
+//! Servers that fail all at once have a common cause (their data store elects a leader, the proxy's own machine is
+//! overloaded), and one that goes down then is as good as the others: its sessions are ended only if it stays down
+//! after another one has recovered.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -84,10 +88,15 @@ pub(crate) struct Member {
     pub(crate) downs: u64,
     terms: Terms,
     ramp: Option<Ramp>,
+    /// It went down when no other server was known to be well, and keeps its sessions for now.
+    spared: bool,
     /// What the driver was told last.
     usable: bool,
     thousandths: u32,
 }
+
+/// Servers that failed together recover together, within so long.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 /// All servers.
 #[derive(Debug)]
@@ -218,10 +227,22 @@ impl Fleet {
             (Err(failure), Some(_)) => *member.failures.entry(failure.kind).or_default() += 1,
             (_, None) => {}
         }
-        let before = member.health.state();
-        let Some(state) = member.health.handle_result(now, check, result, any_up) else {
+        let (before, well) = (
+            member.health.state(),
+            member.health.failing_since().is_none(),
+        );
+        let changed = member.health.handle_result(now, check, result, any_up);
+        if well && member.health.failing_since().is_some() {
+            self.look_at_others(server);
+        }
+        actions.extend(self.end_of_patience(now));
+        let Some(member) = self.members.iter_mut().find(|one| one.server == server) else {
             return actions;
         };
+        let Some(state) = changed else {
+            return actions;
+        };
+        member.spared = false;
         member.ramp = match (before, state) {
             (State::Down, State::Up) => Ramp::new(now, self.conduct.slow_start),
             _ => None,
@@ -231,10 +252,7 @@ impl Fleet {
         actions.extend(self.update(now));
         actions.push(Action::Tell { server, state });
         if state == State::Down && self.conduct.close_on_down {
-            actions.push(Action::CloseSessions {
-                server,
-                why: Termination::ServerDown,
-            });
+            actions.extend(self.close_or_spare(server));
         }
         if state == State::Up && !backup && self.conduct.close_backup_on_up {
             actions.extend(
@@ -248,6 +266,52 @@ impl Fleet {
             );
         }
         actions
+    }
+
+    /// Whether the others fail, too, is known before this one is down.
+    fn look_at_others(&mut self, server: u64) {
+        let others = self.members.iter_mut();
+        others
+            .filter(|member| member.server != server && member.health.state() == State::Up)
+            .for_each(|member| member.health.hurry());
+    }
+
+    /// Ends the sessions of a server that went down, if another one is well, or there is none to compare it with.
+    fn close_or_spare(&mut self, server: u64) -> Option<Action> {
+        let down = self.member(server)?.health.failing_since()?;
+        let mut others = self.members.iter().filter(|one| one.server != server);
+        let alone = self.members.len() == 1;
+        if alone || others.any(|other| other.health.is_well_since(down)) {
+            return Some(Action::CloseSessions {
+                server,
+                why: Termination::ServerDown,
+            });
+        }
+        let spared = self.members.iter_mut().find(|one| one.server == server)?;
+        spared.spared = true;
+        None
+    }
+
+    /// Ends the sessions of those that go on failing when another one has been well for long enough.
+    fn end_of_patience(&mut self, now: Instant) -> Vec<Action> {
+        let settled = |health: &Health| now - health.since() >= RECOVERY;
+        let well =
+            |one: &Member| settled(&one.health) && one.health.is_well_since(one.health.since());
+        if !self.conduct.close_on_down || !self.members.iter().any(well) {
+            return Vec::new();
+        }
+        let failing = |one: &&mut Member| {
+            one.spared && settled(&one.health) && one.health.failing_since().is_some()
+        };
+        let late = self.members.iter_mut().filter(failing);
+        late.map(|member| {
+            member.spared = false;
+            Action::CloseSessions {
+                server: member.server,
+                why: Termination::ServerDown,
+            }
+        })
+        .collect()
     }
 
     /// An operator has decided.
@@ -298,6 +362,7 @@ impl Member {
             downs: 0,
             terms,
             ramp: None,
+            spared: false,
             usable: false,
             thousandths: 1000,
         }

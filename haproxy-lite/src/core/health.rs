@@ -78,6 +78,8 @@ pub(crate) struct Health {
     started: u64,
     newest_start: Option<Instant>,
     newest_success: Option<Instant>,
+    /// Since when every result was bad.
+    failing_since: Option<Instant>,
     in_flight: BTreeMap<CheckId, Instant>,
     hurried: bool,
 }
@@ -95,6 +97,7 @@ impl Health {
             started: 0,
             newest_start: None,
             newest_success: None,
+            failing_since: None,
             in_flight: BTreeMap::new(),
             hurried: false,
         }
@@ -117,6 +120,18 @@ impl Health {
     /// The last result in words.
     pub(crate) fn why(&self) -> &str {
         &self.why
+    }
+
+    /// Since when every check has failed; `None`: the last one passed.
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
+        self.failing_since
+    }
+
+    /// Up, and found so by a check that began at `at` or later.
+    pub(crate) fn is_well_since(&self, at: Instant) -> bool {
+        self.state == State::Up
+            && self.failing_since.is_none()
+            && self.newest_success.is_some_and(|success| success >= at)
     }
 
     /// A client met silence or refusal: the next check starts at once.
@@ -171,9 +186,12 @@ impl Health {
         let good = result.is_ok();
         if good {
             self.newest_success = self.newest_success.max(Some(started));
+            self.failing_since = None;
         } else if self.newest_success.is_some_and(|success| started < success) {
             // A later check has been answered: what this one says is history.
             return None;
+        } else {
+            self.failing_since.get_or_insert(now);
         }
         self.why = match result {
             Ok(()) => "check passed".to_owned(),

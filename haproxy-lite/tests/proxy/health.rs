@@ -49,6 +49,33 @@ fn h01_sessions_of_a_server_that_goes_down_are_reset() {
 }
 
 #[test]
+fn h01_sessions_outlive_a_moment_in_which_all_servers_fail() {
+    let healthy = Arc::new(AtomicBool::new(true));
+    let servers = ["a", "b", "c"].map(|name| (name, Server::http_or_echo(name, &healthy)));
+    let addresses = servers
+        .each_ref()
+        .map(|(name, server)| (*name, server.address()));
+    let proxy = Proxy::start(Config::new(addresses).check(HTTP));
+    let mut clients: Vec<TcpStream> = (0..6).map(|_| connect(proxy.front())).collect();
+    let names: Vec<String> = clients
+        .iter_mut()
+        .map(|client| ask(client, "who"))
+        .collect();
+    healthy.store(false, SeqCst);
+    for name in ["a", "b", "c"] {
+        proxy.wait_for_state(name, "down");
+    }
+    healthy.store(true, SeqCst);
+    for name in ["a", "b", "c"] {
+        proxy.wait_for_state(name, "up");
+    }
+    for (client, name) in clients.iter_mut().zip(&names) {
+        assert_eq!(ask(client, "who"), *name);
+    }
+    assert!(proxy.status()["totals"]["ended"]["server_down"].is_null());
+}
+
+#[test]
 fn h01_sessions_stay_when_closing_is_off() {
     let healthy = Arc::new(AtomicBool::new(true));
     let server = Server::http_or_echo("a", &healthy);

@@ -43,6 +43,39 @@ fn going_down_takes_use_and_sessions_away() {
 }
 
 #[test]
+fn servers_that_fail_together_keep_their_sessions() {
+    let mut run = Run::new();
+    let mut actions = run.fail_together();
+    // B is the first to recover, and A follows.
+    for results in [[(A, false), (B, true)], [(A, true), (B, true)]] {
+        for _ in 0..10 {
+            actions.extend(run.together(&results));
+        }
+    }
+    assert_eq!(run.fleet.in_service(), 2);
+    assert!(closed(&actions).is_empty(), "{actions:?}");
+}
+
+#[test]
+fn who_stays_down_when_another_has_recovered_loses_its_sessions() {
+    let mut run = Run::new();
+    let actions = run.fail_together();
+    assert!(closed(&actions).is_empty(), "{actions:?}");
+    let mut ends = Vec::new();
+    for _ in 0..40 {
+        let actions = run.together(&[(A, false), (B, true)]);
+        let recovered = run.fleet.members()[1].health.since();
+        let closed = closed(&actions).into_iter();
+        ends.extend(closed.map(|server| (server, run.now - recovered)));
+    }
+    let [(A, at)] = ends[..] else {
+        panic!("{ends:?}")
+    };
+    // At the next check of whom ever.
+    assert!((5000..=6200).contains(&at.as_millis()), "{at:?}");
+}
+
+#[test]
 fn sessions_stay_when_closing_is_off() {
     let mut run = Run::new();
     run.fleet.conduct.close_on_down = false;
@@ -204,6 +237,11 @@ fn sessions_of_backups_end_when_a_primary_comes_up() {
     assert!(actions.contains(&relieved), "{actions:?}");
 }
 
+fn closed(actions: &[Action]) -> Vec<u64> {
+    let closes = |action: &&Action| matches!(action, Action::CloseSessions { .. });
+    actions.iter().filter(closes).map(Action::server).collect()
+}
+
 fn terms(server: u64) -> Terms {
     Terms {
         server,
@@ -256,6 +294,32 @@ impl Run {
                 .handle_result(self.now, *other, *check, result(up));
         }
         started.iter().find(|(s, _)| *s == server).unwrap().1
+    }
+
+    /// Both are up, and then both go down.
+    fn fail_together(&mut self) -> Vec<Action> {
+        self.together(&[(A, true), (B, true)]);
+        assert_eq!(self.fleet.in_service(), 2);
+        let mut actions = Vec::new();
+        for _ in 0..20 {
+            actions.extend(self.together(&[]));
+        }
+        assert_eq!(self.fleet.in_service(), 0);
+        actions
+    }
+
+    /// 200 ms later each of these has an answer to its check.
+    fn together(&mut self, results: &[(u64, bool)]) -> Vec<Action> {
+        self.now += Duration::from_millis(200);
+        let mut actions = Vec::new();
+        for (server, check) in self.fleet.poll_checks(self.now) {
+            let good = results.iter().any(|(one, good)| *one == server && *good);
+            actions.extend(
+                self.fleet
+                    .handle_result(self.now, server, check, result(good)),
+            );
+        }
+        actions
     }
 
     fn check(&mut self, server: u64, good: bool) -> Vec<Action> {
