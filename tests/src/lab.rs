@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::cache::remove_tree;
 use crate::disk::{self, Disk};
-use crate::host::{Cell, Host, tight_disk};
+use crate::host::{Cell, Host, take_share, tight_disk};
 use crate::namespace::Namespace;
 use crate::paths::{self, Prefix};
 use crate::prober::{Plan, Prober, Seat};
@@ -248,8 +248,7 @@ impl Lab {
         thread::scope(|scope| {
             let starter = scope.spawn(|| {
                 if let Some(tasks) = &tasks {
-                    // 0 stands for the thread that writes it; what it starts goes along.
-                    fs::write(tasks, "0").context("cannot take a share of the processors")?;
+                    take_share(tasks)?;
                 }
                 command
                     .spawn()

@@ -32,15 +32,7 @@ fn h08_cut_cables_end_sessions_in_75_s_and_in_30_s_with_bytes_under_way() {
         eprintln!("skipped: 75 s of waiting need LBNODE_TEST_FULL=1");
         return;
     }
-    let namespaces = || Some((Namespace::new()?, Namespace::new()?, Namespace::new()?));
-    let Some((middle, client, server)) = namespaces() else {
-        eprintln!("skipped: network namespaces are not allowed here");
-        return;
-    };
-    middle.add_bridge("10.77.0.1");
-    middle.plug("c", &client, "10.77.0.2");
-    middle.plug("s", &server, "10.77.0.3");
-    middle.within(|| cut_cables(&client, &server));
+    beside_a_proxy(cut_cables);
 }
 
 /// Two of three probes are lost, on both sides of the proxy: `LBNODE_TEST_FULL=1`.
@@ -50,15 +42,7 @@ fn h08_lost_probes_end_no_session() {
         eprintln!("skipped: 40 s of waiting need LBNODE_TEST_FULL=1");
         return;
     }
-    let namespaces = || Some((Namespace::new()?, Namespace::new()?, Namespace::new()?));
-    let Some((middle, client, server)) = namespaces() else {
-        eprintln!("skipped: network namespaces are not allowed here");
-        return;
-    };
-    middle.add_bridge("10.77.0.1");
-    middle.plug("c", &client, "10.77.0.2");
-    middle.plug("s", &server, "10.77.0.3");
-    middle.within(|| {
+    beside_a_proxy(|client, server| {
         let far = server.within(|| Server::echo_on("far", "10.77.0.3:6443"));
         let mut config = Config::new([("a", far.address())]).backend("closeSessionsOnDown: false");
         config.frontends[0].1 = "10.77.0.1:7001".parse().unwrap();
@@ -77,7 +61,19 @@ fn h08_lost_probes_end_no_session() {
     });
 }
 
-/// Runs beside the proxy.
+/// Runs where a proxy is to be, between a client's machine and a server's.
+fn beside_a_proxy(run: impl FnOnce(&Namespace, &Namespace) + Send) {
+    let namespaces = || Some((Namespace::new()?, Namespace::new()?, Namespace::new()?));
+    let Some((middle, client, server)) = namespaces() else {
+        eprintln!("skipped: network namespaces are not allowed here");
+        return;
+    };
+    middle.add_bridge("10.77.0.1");
+    middle.plug("c", &client, "10.77.0.2");
+    middle.plug("s", &server, "10.77.0.3");
+    middle.within(|| run(&client, &server));
+}
+
 fn cut_cables(client: &Namespace, server: &Namespace) {
     let far = server.within(|| Server::echo_on("far", "10.77.0.3:6443"));
     let near = Server::echo_on("near", "10.77.0.1:6443");

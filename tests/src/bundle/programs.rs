@@ -24,7 +24,7 @@ const SOURCES: [&str; 7] = [
 /// Line tables for a debugger that the linker would strip again: an eighth of the processor time.
 const NO_DEBUGGER: &str = "-gcflags=all=-dwarf=false";
 
-/// The compiler collects its garbage half as often: it has far less memory than the machines of a lab will need.
+/// The compiler collects its garbage less often (100 is usual): it needs far less memory than a lab's machines will.
 const FEWER_COLLECTIONS: (&str, &str) = ("GOGC", "400");
 
 /// A program, and the package that it is made from.

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -146,6 +146,12 @@ impl Host {
             Self::WithSystemd => vec![v2::directory(cell)],
         }
     }
+}
+
+/// Moves the calling thread, and what it starts, to the cgroup whose list of threads this is.
+pub(crate) fn take_share(tasks: &Path) -> Result<()> {
+    // 0 stands for whoever writes it.
+    fs::write(tasks, "0").context("cannot take a share of the processors")
 }
 
 /// What holds one machine's processes: a cgroup (in every hierarchy) that nothing else is in.

@@ -7,7 +7,6 @@
 mod attempt;
 mod report;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use tokio::task::JoinSet;
 
+use crate::host::take_share;
 use crate::namespace::Namespace;
 
 pub use attempt::{Exchange, Trust};
@@ -88,8 +88,7 @@ impl Seat {
     /// Moves the calling thread there.
     fn take(&self) -> Result<()> {
         if let Some(tasks) = &self.tasks {
-            // 0 stands for whoever writes it.
-            fs::write(tasks, "0").context("cannot take a share of the processors")?;
+            take_share(tasks)?;
         }
         Namespace::open(&self.namespace)?.enter()
     }

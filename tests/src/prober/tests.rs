@@ -144,7 +144,7 @@ fn a_wrong_status_and_a_refused_connection_are_failures_with_their_reason() {
 fn tls_server(directory: &Path) -> (SocketAddr, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
     let file = directory.join("ca.crt");
-    fs::write(&file, made.cert.pem()).expect("written");
+    std::fs::write(&file, made.cert.pem()).expect("written");
     let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
