@@ -268,7 +268,7 @@ fn table(interface: u32, router: &RouterPlan) -> String {
 }
 
 /// Addresses that clients have connections to.
-fn reachable(router: &RouterPlan) -> impl Iterator<Item = IpAddr> + '_ {
+pub(crate) fn reachable(router: &RouterPlan) -> impl Iterator<Item = IpAddr> + '_ {
     let addresses = router.addresses.iter().copied();
     addresses.filter(|address| !is_link_local(*address))
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held, LOOPBACK, Mark};
@@ -12,9 +13,10 @@ use l2::linux::neighbour::Neighbours;
 use l2::linux::netlink::Notifications;
 use l2::linux::poller::Poller;
 
+use crate::clock::now;
 use crate::config::GroupPlan;
 use crate::driver::Event;
-use crate::hand_over::HandOver;
+use crate::hand_over::{HandOver, reachable};
 use crate::mailbox::{Mailbox, Sender};
 use crate::place::{Place, home, place};
 use crate::proto::{Input, Link};
@@ -23,6 +25,11 @@ use crate::proto::{Input, Link};
 pub(crate) const MARK: Mark = Mark(112);
 /// Without renewal an address goes by itself after this, whatever became of us.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(2);
+
+/// The kernel needs less to take what comes for a new address, even where its worker waits for a processor.
+const SETTLED: Duration = Duration::from_millis(100);
+/// Between two looks at it.
+const MOMENT: Duration = Duration::from_micros(200);
 
 /// What the router thread asks for.
 #[derive(Debug)]
@@ -205,6 +212,9 @@ impl Host {
         self.hand_over
             .own(&group.plan, &self.links, &mut self.addresses);
         self.remove_unwanted();
+        if confirm {
+            self.settle(id);
+        }
         let answer = match refusal {
             None if confirm => Input::Owned,
             Some(detail) if confirm => Input::OwnRefused { detail },
@@ -218,6 +228,24 @@ impl Host {
             group: id,
             input: answer,
         });
+    }
+
+    /// Waits until the kernel takes what comes for the group's addresses: they are announced next, and a client's
+    /// first segment is dropped before.
+    fn settle(&mut self, id: usize) {
+        let plan = self.groups.get(&id).map(|group| &group.plan);
+        let routers = plan.into_iter().flat_map(|plan| &plan.routers);
+        let addresses = routers.flat_map(reachable);
+        let begin = now();
+        for address in addresses {
+            while matches!(self.addresses.is_local(address), Ok(false)) {
+                if now() > begin.after(SETTLED) {
+                    tracing::debug!(%address, "the kernel does not say that the address is its own");
+                    return;
+                }
+                thread::sleep(MOMENT);
+            }
+        }
     }
 
     /// Takes off what no group wants any more.

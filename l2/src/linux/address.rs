@@ -10,6 +10,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 
 use super::netlink::Requests;
 
@@ -141,6 +142,36 @@ impl Addresses {
                 Ok(())
             }
             other => other,
+        }
+    }
+
+    /// Whether packets to this address are for this host by now. IPv6 acknowledges an address before the route that
+    /// makes it so is there (`addrconf_dad_work` of Linux puts it in place a moment later), and until then the host
+    /// drops what comes for it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
+        let mut question = RouteMessage::default();
+        let destination;
+        (
+            question.header.address_family,
+            question.header.destination_prefix_length,
+            destination,
+        ) = match address {
+            IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
+            IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
+        };
+        let destination = RouteAttribute::Destination(destination);
+        question.attributes.push(destination);
+        let answer = self
+            .requests
+            .answered(RouteNetlinkMessage::GetRoute(question));
+        match answer {
+            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(route.header.kind == RouteType::Local),
+            Ok(_) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
