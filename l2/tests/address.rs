@@ -1,35 +1,43 @@
 //! Addresses in a real kernel. Each test has a network namespace of its own, which ends with its thread.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "waits for the kernel")]
 
 use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held, LOOPBACK, Mark};
 use nix::sched::{CloneFlags, unshare};
 
 #[test]
-fn an_address_is_local_once_it_is_there_and_no_longer() {
+fn an_address_settles_where_it_is_asked_for() {
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
         eprintln!("SKIPPED: needs root");
         return;
     }
-    let mut addresses = Addresses::open(Mark(112)).unwrap();
-    for address in ["192.0.2.100", "2001:db8::100"] {
-        let address: IpAddr = address.parse().unwrap();
-        let held = Held {
-            index: LOOPBACK,
-            address,
-        };
-        assert!(!addresses.is_local(address).unwrap(), "{address}: before");
-        addresses.own(held, None, Duration::from_secs(60)).unwrap();
-        let begin = Instant::now();
-        while !addresses.is_local(address).unwrap() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "{address}: never");
-            thread::sleep(Duration::from_millis(1));
-        }
-        addresses.release(held).unwrap();
-        assert!(!addresses.is_local(address).unwrap(), "{address}: after");
+    let lines = "link set lo up\nlink add a0 type veth peer name a1\nlink set a0 up\nlink set a1 up\n\
+        addr add 2001:db8::1/64 dev a0 nodad";
+    for line in lines.lines() {
+        let status = Command::new("ip").args(line.split_whitespace()).status();
+        assert!(status.unwrap().success(), "{line}");
     }
+    let index = nix::net::if_::if_nametoindex("a0").unwrap();
+    let address: IpAddr = "2001:db8::100".parse().unwrap();
+    let there = Held { index, address };
+    let lingering = Held {
+        index: LOOPBACK,
+        address,
+    };
+    let mut addresses = Addresses::open(Mark(112)).unwrap();
+    addresses.linger(address, Duration::from_secs(60)).unwrap();
+    assert!(addresses.settle(lingering).unwrap());
+    // A second place is not the first one.
+    assert!(!addresses.is_local(there).unwrap());
+    addresses.own(there, None, Duration::from_secs(60)).unwrap();
+    assert!(addresses.settle(there).unwrap());
+    addresses.release(lingering).unwrap();
+    assert!(addresses.is_local(there).unwrap());
+    assert!(!addresses.is_local(lingering).unwrap());
+    // Nobody put it there: the wait ends.
+    addresses.release(there).unwrap();
+    assert!(!addresses.settle(there).unwrap());
 }

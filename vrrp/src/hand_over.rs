@@ -170,6 +170,11 @@ impl HandOver {
                     Ok(()) => {
                         tracing::info!(%address, grace_millis = plan.settings.hand_over_grace.as_millis(), "the address stays silently for the connections that live here");
                         self.lingering.insert(address);
+                        // Before it leaves its first place: in between it would be nowhere.
+                        let _ = addresses.settle(Held {
+                            index: LOOPBACK,
+                            address,
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%address, %error, "the address cannot be kept: connections that live here end");
@@ -268,7 +273,7 @@ fn table(interface: u32, router: &RouterPlan) -> String {
 }
 
 /// Addresses that clients have connections to.
-pub(crate) fn reachable(router: &RouterPlan) -> impl Iterator<Item = IpAddr> + '_ {
+fn reachable(router: &RouterPlan) -> impl Iterator<Item = IpAddr> + '_ {
     let addresses = router.addresses.iter().copied();
     addresses.filter(|address| !is_link_local(*address))
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::thread;
 use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held, LOOPBACK, Mark};
@@ -13,10 +12,9 @@ use l2::linux::neighbour::Neighbours;
 use l2::linux::netlink::Notifications;
 use l2::linux::poller::Poller;
 
-use crate::clock::now;
 use crate::config::GroupPlan;
 use crate::driver::Event;
-use crate::hand_over::{HandOver, reachable};
+use crate::hand_over::HandOver;
 use crate::mailbox::{Mailbox, Sender};
 use crate::place::{Place, home, place};
 use crate::proto::{Input, Link};
@@ -25,11 +23,6 @@ use crate::proto::{Input, Link};
 pub(crate) const MARK: Mark = Mark(112);
 /// Without renewal an address goes by itself after this, whatever became of us.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(2);
-
-/// The kernel needs less to take what comes for a new address, even where its worker waits for a processor.
-const SETTLED: Duration = Duration::from_millis(100);
-/// Between two looks at it.
-const MOMENT: Duration = Duration::from_micros(200);
 
 /// What the router thread asks for.
 #[derive(Debug)]
@@ -192,6 +185,7 @@ impl Host {
         };
         group.wanted = true;
         let mut refusal = None;
+        let mut added = Vec::new();
         for router in &group.plan.routers {
             let Some(interface) = home(router, &self.links) else {
                 refusal = Some(format!("no interface for {}", router.source));
@@ -204,17 +198,23 @@ impl Host {
                     address: *address,
                 };
                 group.held.insert(held);
-                if let Err(error) = self.addresses.own(held, label.as_deref(), LIFETIME) {
-                    refusal = Some(format!("{address} on `{}`: {error}", interface.name));
+                match self.addresses.own(held, label.as_deref(), LIFETIME) {
+                    Ok(()) => added.push(held),
+                    Err(error) => {
+                        refusal = Some(format!("{address} on `{}`: {error}", interface.name));
+                    }
                 }
             }
         }
-        self.hand_over
-            .own(&group.plan, &self.links, &mut self.addresses);
-        self.remove_unwanted();
+        // Before the second place goes: at no time is the address nowhere.
         if confirm {
-            self.settle(id);
+            self.settle(&added);
         }
+        if let Some(group) = self.groups.get(&id) {
+            self.hand_over
+                .own(&group.plan, &self.links, &mut self.addresses);
+        }
+        self.remove_unwanted();
         let answer = match refusal {
             None if confirm => Input::Owned,
             Some(detail) if confirm => Input::OwnRefused { detail },
@@ -230,20 +230,18 @@ impl Host {
         });
     }
 
-    /// Waits until the kernel takes what comes for the group's addresses: they are announced next, and a client's
-    /// first segment is dropped before.
-    fn settle(&mut self, id: usize) {
-        let plan = self.groups.get(&id).map(|group| &group.plan);
-        let routers = plan.into_iter().flat_map(|plan| &plan.routers);
-        let addresses = routers.flat_map(reachable);
-        let begin = now();
-        for address in addresses {
-            while matches!(self.addresses.is_local(address), Ok(false)) {
-                if now() > begin.after(SETTLED) {
-                    tracing::debug!(%address, "the kernel does not say that the address is its own");
-                    return;
+    /// Waits until the kernel takes what comes for the addresses: they are announced next, and a client's first segment
+    /// is dropped before.
+    fn settle(&mut self, added: &[Held]) {
+        for held in added {
+            match self.addresses.settle(*held) {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(address = %held.address, "the kernel does not say that packets to the address are its own; the address is announced all the same");
                 }
-                thread::sleep(MOMENT);
+                Err(error) => {
+                    tracing::debug!(address = %held.address, %error, "cannot ask for the address's route");
+                }
             }
         }
     }

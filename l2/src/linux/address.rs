@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
@@ -21,6 +22,11 @@ pub struct Mark(pub u8);
 
 /// Index of the loopback interface: the first one of every network namespace.
 pub const LOOPBACK: u32 = 1;
+
+/// How long [`Addresses::settle`] waits: processors that are taken keep the kernel's worker waiting.
+pub const PATIENCE: Duration = Duration::from_millis(400);
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// An address on an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,33 +151,51 @@ impl Addresses {
         }
     }
 
-    /// Whether packets to this address are for this host by now. IPv6 acknowledges an address before the route that
-    /// makes it so is there (`addrconf_dad_work` of Linux puts it in place a moment later), and until then the host
-    /// drops what comes for it.
+    /// Waits until packets to an address are for this host, for [`PATIENCE`] at most, and says whether they are. IPv6
+    /// acknowledges an address before it has put the route in place that makes it so (a worker of Linux does that,
+    /// `addrconf_dad_work`), and until then the host drops what comes for it.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
+    pub fn settle(&mut self, held: Held) -> io::Result<bool> {
+        if held.address.is_ipv4() {
+            return Ok(true);
+        }
+        let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
+        while !self.is_local(held)? {
+            if waited > PATIENCE {
+                return Ok(false);
+            }
+            thread::sleep(pause);
+            waited += pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok(true)
+    }
+
+    /// Whether packets to this address of this interface are for this host.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn is_local(&mut self, held: Held) -> io::Result<bool> {
         let mut question = RouteMessage::default();
-        let destination;
-        (
-            question.header.address_family,
-            question.header.destination_prefix_length,
-            destination,
-        ) = match address {
+        let (family, bits, destination) = match held.address {
             IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
             IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
         };
-        let destination = RouteAttribute::Destination(destination);
-        question.attributes.push(destination);
-        let answer = self
-            .requests
-            .answered(RouteNetlinkMessage::GetRoute(question));
-        match answer {
+        question.header.address_family = family;
+        question.header.destination_prefix_length = bits;
+        // With it only routes of this interface are looked at.
+        let interface = RouteAttribute::Oif(held.index);
+        question.attributes = vec![RouteAttribute::Destination(destination), interface];
+        let question = RouteNetlinkMessage::GetRoute(question);
+        match self.requests.answered(question) {
             Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(route.header.kind == RouteType::Local),
             Ok(_) => Ok(false),
-            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => Ok(false),
+                _ => Err(error),
+            },
         }
     }
 
