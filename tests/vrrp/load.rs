@@ -150,7 +150,28 @@ impl Pair {
         Ok(())
     }
 
+    /// What the routers said meanwhile goes with a failure.
     fn measure(&self) -> Result<Load> {
+        let before: Vec<usize> = self.routers.iter().map(|one| one.log().len()).collect();
+        self.measured().with_context(|| {
+            let said = self.routers.iter().zip(before).map(|(router, before)| {
+                let log = router.log();
+                let lines: Vec<_> = log.get(before..).unwrap_or_default().lines().collect();
+                let first = lines.iter().take(15).copied().collect::<Vec<_>>();
+                let last = lines.iter().skip(15.max(lines.len().saturating_sub(5)));
+                let last = last.copied().collect::<Vec<_>>();
+                format!(
+                    "{} lines:\n{}\n...\n{}",
+                    lines.len(),
+                    first.join("\n"),
+                    last.join("\n")
+                )
+            });
+            said.collect::<Vec<_>>().join("\n---\n")
+        })
+    }
+
+    fn measured(&self) -> Result<Load> {
         let lasts = Duration::from_secs(600);
         let Self { routers, arena, .. } = self;
         let watch = arena.watch_adverts_of("ip proto 112 and src 10.98.0.1")?;
