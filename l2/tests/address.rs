@@ -16,10 +16,7 @@ fn an_address_settles_where_it_is_asked_for() {
     }
     let lines = "link set lo up\nlink add a0 type veth peer name a1\nlink set a0 up\nlink set a1 up\n\
         addr add 2001:db8::1/64 dev a0 nodad";
-    for line in lines.lines() {
-        let status = Command::new("ip").args(line.split_whitespace()).status();
-        assert!(status.unwrap().success(), "{line}");
-    }
+    lines.lines().for_each(ip);
     let index = nix::net::if_::if_nametoindex("a0").unwrap();
     let address: IpAddr = "2001:db8::100".parse().unwrap();
     let there = Held { index, address };
@@ -28,16 +25,23 @@ fn an_address_settles_where_it_is_asked_for() {
         address,
     };
     let mut addresses = Addresses::open(Mark(112)).unwrap();
+    let (long, short) = (Duration::from_secs(5), Duration::from_millis(50));
     addresses.linger(address, Duration::from_secs(60)).unwrap();
-    assert!(addresses.settle(lingering).unwrap());
+    assert!(addresses.settle(&[lingering], long).unwrap());
     // A second place is not the first one.
-    assert!(!addresses.is_local(there).unwrap());
+    assert!(!addresses.settle(&[lingering, there], short).unwrap());
     addresses.own(there, None, Duration::from_secs(60)).unwrap();
-    assert!(addresses.settle(there).unwrap());
+    assert!(addresses.settle(&[there, lingering], long).unwrap());
     addresses.release(lingering).unwrap();
-    assert!(addresses.is_local(there).unwrap());
-    assert!(!addresses.is_local(lingering).unwrap());
-    // Nobody put it there: the wait ends.
+    assert!(addresses.settle(&[there], Duration::ZERO).unwrap());
+    assert!(!addresses.settle(&[lingering], Duration::ZERO).unwrap());
+    // A route that refuses is no place either, and the wait ends.
     addresses.release(there).unwrap();
-    assert!(!addresses.settle(there).unwrap());
+    ip("-6 route add blackhole 2001:db8::100/128");
+    assert!(!addresses.settle(&[there], short).unwrap());
+}
+
+fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split_whitespace()).status();
+    assert!(status.is_ok_and(|status| status.success()), "{words}");
 }

@@ -38,6 +38,8 @@ const TABLES: &str = "lbnode-vrrp-";
 const MARGIN: Duration = Duration::from_secs(1);
 /// And is silent for longer than that: the kernel is late with addresses that are over.
 const SILENT_LONGER: Duration = Duration::from_secs(5);
+/// How long the second place may need to come into force. The first one still answers for it, so not for long.
+const SECOND_PLACE: Duration = Duration::from_millis(100);
 /// No grace is longer: clients of a predecessor that dies meanwhile would wait for so long.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
@@ -154,6 +156,7 @@ impl HandOver {
     /// As a predecessor: the addresses stay on the loopback interface, silently.
     pub(crate) fn linger(&mut self, plan: &GroupPlan, links: &Links, addresses: &mut Addresses) {
         let lifetime = plan.settings.hand_over_grace + MARGIN;
+        let mut lingering = Vec::new();
         for router in &plan.routers {
             let Some(interface) = home(router, links) else {
                 continue;
@@ -170,8 +173,7 @@ impl HandOver {
                     Ok(()) => {
                         tracing::info!(%address, grace_millis = plan.settings.hand_over_grace.as_millis(), "the address stays silently for the connections that live here");
                         self.lingering.insert(address);
-                        // Before it leaves its first place: in between it would be nowhere.
-                        let _ = addresses.settle(Held {
+                        lingering.push(Held {
                             index: LOOPBACK,
                             address,
                         });
@@ -181,6 +183,12 @@ impl HandOver {
                     }
                 }
             }
+        }
+        // Before they leave their first places, so that they are not nowhere meanwhile.
+        if !matches!(addresses.settle(&lingering, SECOND_PLACE), Ok(true)) {
+            tracing::warn!(
+                "the kernel does not say that packets to the lingering addresses are this node's: connections that live here may end"
+            );
         }
     }
 

@@ -24,6 +24,9 @@ pub(crate) const MARK: Mark = Mark(112);
 /// Without renewal an address goes by itself after this, whatever became of us.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(2);
 
+/// How long addresses may need to come into force (112 ms were seen on busy processors): less than their lifetime by far.
+const PATIENCE: Duration = Duration::from_millis(400);
+
 /// What the router thread asks for.
 #[derive(Debug)]
 pub(crate) enum HostCommand {
@@ -57,6 +60,8 @@ pub(crate) struct Host {
     hand_over: HandOver,
     groups: BTreeMap<usize, HostGroup>,
     events: Sender<Event>,
+    /// Whether new addresses came into force the last time.
+    settles: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,7 @@ impl Host {
             notifications,
             groups: BTreeMap::new(),
             events,
+            settles: true,
         };
         let configured = plans.values().flat_map(|plan| &plan.routers);
         let configured = configured
@@ -198,16 +204,14 @@ impl Host {
                     address: *address,
                 };
                 group.held.insert(held);
-                match self.addresses.own(held, label.as_deref(), LIFETIME) {
-                    Ok(()) => added.push(held),
-                    Err(error) => {
-                        refusal = Some(format!("{address} on `{}`: {error}", interface.name));
-                    }
+                added.push(held);
+                if let Err(error) = self.addresses.own(held, label.as_deref(), LIFETIME) {
+                    refusal = Some(format!("{address} on `{}`: {error}", interface.name));
                 }
             }
         }
-        // Before the second place goes: at no time is the address nowhere.
-        if confirm {
+        // Before the second place goes, so that the address is not nowhere meanwhile.
+        if confirm && refusal.is_none() {
             self.settle(&added);
         }
         if let Some(group) = self.groups.get(&id) {
@@ -231,19 +235,21 @@ impl Host {
     }
 
     /// Waits until the kernel takes what comes for the addresses: they are announced next, and a client's first segment
-    /// is dropped before.
+    /// is dropped before. Where that was in vain it is not waited for again: renewals of other groups wait meanwhile.
     fn settle(&mut self, added: &[Held]) {
-        for held in added {
-            match self.addresses.settle(*held) {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::warn!(address = %held.address, "the kernel does not say that packets to the address are its own; the address is announced all the same");
-                }
-                Err(error) => {
-                    tracing::debug!(address = %held.address, %error, "cannot ask for the address's route");
-                }
-            }
+        let patience = if self.settles {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        let settles = self.addresses.settle(added, patience);
+        if self.settles && !matches!(settles, Ok(true)) {
+            tracing::warn!(
+                ?settles,
+                "the kernel does not say of every address that packets to it are this node's; they are announced all the same"
+            );
         }
+        self.settles = matches!(settles, Ok(true));
     }
 
     /// Takes off what no group wants any more.

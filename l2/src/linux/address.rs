@@ -13,6 +13,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 
+use super::clock::boottime;
 use super::netlink::Requests;
 
 /// Marks addresses as ours in the kernel (`IFA_PROTO`, Linux 5.18), so that a later start finds those
@@ -23,8 +24,7 @@ pub struct Mark(pub u8);
 /// Index of the loopback interface: the first one of every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// How long [`Addresses::settle`] waits: processors that are taken keep the kernel's worker waiting.
-pub const PATIENCE: Duration = Duration::from_millis(400);
+/// Pauses of [`Addresses::settle`] between two looks: from the time that an idle kernel's worker needs on.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -151,33 +151,29 @@ impl Addresses {
         }
     }
 
-    /// Waits until packets to an address are for this host, for [`PATIENCE`] at most, and says whether they are. IPv6
-    /// acknowledges an address before it has put the route in place that makes it so (a worker of Linux does that,
-    /// `addrconf_dad_work`), and until then the host drops what comes for it.
+    /// Waits until packets to all of these addresses are for this host, for `patience` at most, and says whether they
+    /// are. IPv6 acknowledges an address before it has put the route in place that makes it so (a worker of Linux does
+    /// that, `addrconf_dad_work`), and until then the host drops what comes for it.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn settle(&mut self, held: Held) -> io::Result<bool> {
-        if held.address.is_ipv4() {
-            return Ok(true);
-        }
-        let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
-        while !self.is_local(held)? {
-            if waited > PATIENCE {
-                return Ok(false);
+    pub fn settle(&mut self, held: &[Held], patience: Duration) -> io::Result<bool> {
+        let end = boottime() + patience;
+        let mut pause = FIRST_PAUSE;
+        for held in held.iter().filter(|held| held.address.is_ipv6()) {
+            while !self.is_local(*held)? {
+                if boottime() >= end {
+                    return Ok(false);
+                }
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            thread::sleep(pause);
-            waited += pause;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Ok(true)
     }
 
     /// Whether packets to this address of this interface are for this host.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn is_local(&mut self, held: Held) -> io::Result<bool> {
+    fn is_local(&mut self, held: Held) -> io::Result<bool> {
         let mut question = RouteMessage::default();
         let (family, bits, destination) = match held.address {
             IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
@@ -190,10 +186,15 @@ impl Addresses {
         question.attributes = vec![RouteAttribute::Destination(destination), interface];
         let question = RouteNetlinkMessage::GetRoute(question);
         match self.requests.answered(question) {
-            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(route.header.kind == RouteType::Local),
+            Ok(Some(RouteNetlinkMessage::NewRoute(route))) => {
+                Ok(route.header.kind == RouteType::Local)
+            }
             Ok(_) => Ok(false),
             Err(error) => match error.raw_os_error() {
-                Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => Ok(false),
+                // No route, or one that refuses: `unreachable`, `blackhole`, `prohibit`.
+                Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EINVAL | libc::EACCES) => {
+                    Ok(false)
+                }
                 _ => Err(error),
             },
         }

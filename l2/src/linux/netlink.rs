@@ -9,7 +9,7 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-/// A socket for requests. Every call waits for the kernel's answer, which takes the lock of all network
+/// A socket for requests. Every call waits for the kernel's answer, and most of them for the lock of all network
 /// configuration: not for a thread that may not be late.
 #[derive(Debug)]
 pub struct Requests {
@@ -77,21 +77,29 @@ impl Requests {
         }
     }
 
-    /// Sends a question and waits for its one answer.
+    /// Sends a question and waits for its one answer; `None` when the kernel gave none that this crate can read.
     ///
     /// # Errors
     /// What the kernel answered, as an errno.
-    pub fn answered(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
-        let sequence = self.send(message, NLM_F_REQUEST)?;
+    pub fn answered(
+        &mut self,
+        message: RouteNetlinkMessage,
+    ) -> io::Result<Option<RouteNetlinkMessage>> {
+        // The acknowledgement comes last and can always be read: the wait has an end.
+        let sequence = self.send(message, NLM_F_REQUEST | NLM_F_ACK)?;
+        let mut found = None;
         loop {
             for answer in self.receive()? {
                 if answer.header.sequence_number != sequence {
                     continue;
                 }
                 match answer.payload {
-                    NetlinkPayload::InnerMessage(inner) => return Ok(inner),
-                    NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(error.to_io());
+                    NetlinkPayload::InnerMessage(inner) => found = Some(inner),
+                    NetlinkPayload::Error(error) => {
+                        return match error.code {
+                            None => Ok(found),
+                            Some(_) => Err(error.to_io()),
+                        };
                     }
                     _ => {}
                 }
