@@ -122,11 +122,12 @@ impl Hierarchies {
             .map(|directory| directory.join("tasks"))
     }
 
-    /// The list of threads in the cgroup that has one machine's share of the processors, for whoever operates
-    /// the machines.
+    /// The list of threads in the cgroup of programs at the operator's place. Beside busy machines they get a quarter
+    /// of one machine's share: they would have processors of their own, and do not take a node's.
     pub(super) fn tasks_of_the_operator(&self, prefix: &Prefix) -> Option<PathBuf> {
         let directory = self.processors(prefix)?.join(OPERATOR);
         fs::create_dir_all(&directory).ok()?;
+        fs::write(directory.join("cpu.shares"), SHARES_OF_THE_OPERATOR).ok()?;
         Some(directory.join("tasks"))
     }
 
@@ -184,6 +185,9 @@ impl Hierarchy {
 /// A lab's share of the processors, in the unit in which a busy program of the host has 1024:
 /// machines have processors of their own, and must not wait for a compiler beside them.
 const SHARES: &str = "16384";
+
+/// In the same unit, beside machines with 1024 each.
+const SHARES_OF_THE_OPERATOR: &str = "256";
 
 /// What realtime programs of a lab, and of one machine, may take of a second of each processor, in microseconds.
 /// Kernels with these hierarchies may give realtime by cgroup; a machine's own Debian kernel asks for no budget.
