@@ -1,7 +1,7 @@
 //! Addresses that this host owns for a while.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
@@ -160,8 +160,11 @@ impl Addresses {
     pub fn settle(&mut self, held: &[Held], patience: Duration) -> io::Result<bool> {
         let end = boottime() + patience;
         let mut pause = FIRST_PAUSE;
-        for held in held.iter().filter(|held| held.address.is_ipv6()) {
-            while !self.is_local(*held)? {
+        for held in held {
+            let IpAddr::V6(address) = held.address else {
+                continue;
+            };
+            while !self.is_local(held.index, address)? {
                 if boottime() >= end {
                     return Ok(false);
                 }
@@ -173,17 +176,15 @@ impl Addresses {
     }
 
     /// Whether packets to this address of this interface are for this host.
-    fn is_local(&mut self, held: Held) -> io::Result<bool> {
+    fn is_local(&mut self, index: u32, address: Ipv6Addr) -> io::Result<bool> {
         let mut question = RouteMessage::default();
-        let (family, bits, destination) = match held.address {
-            IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
-            IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
-        };
-        question.header.address_family = family;
-        question.header.destination_prefix_length = bits;
-        // With it only routes of this interface are looked at.
-        let interface = RouteAttribute::Oif(held.index);
-        question.attributes = vec![RouteAttribute::Destination(destination), interface];
+        question.header.address_family = AddressFamily::Inet6;
+        question.header.destination_prefix_length = 128;
+        question.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet6(address)),
+            // With it only routes of this interface are looked at.
+            RouteAttribute::Oif(index),
+        ];
         let question = RouteNetlinkMessage::GetRoute(question);
         match self.requests.answered(question) {
             Ok(Some(RouteNetlinkMessage::NewRoute(route))) => {
