@@ -22,6 +22,7 @@ mod ours;
 mod ownership;
 mod places;
 mod race;
+mod stalls;
 mod troubles;
 mod wire;
 

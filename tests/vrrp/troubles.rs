@@ -98,7 +98,7 @@ fn locked(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn status_of(arena: &Arena) -> Result<serde_json::Value> {
+pub(crate) fn status_of(arena: &Arena) -> Result<serde_json::Value> {
     let text = output(
         arena,
         "r0",
