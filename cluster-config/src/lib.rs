@@ -23,6 +23,7 @@ pub mod net;
 mod networks;
 pub mod node;
 mod print;
+pub mod probe;
 mod reference;
 mod render;
 mod report;

@@ -1,14 +1,16 @@
 //! Arguments of `lbnode probe`.
 
-use std::io::{self, Write};
-use std::net::IpAddr;
+use std::io::{self, Read as _, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use cluster_config::probe::{SegmentPlan, VipReport};
 use l2::linux::capability::{Capability, require};
 use l2::linux::link::{Interface, Links};
 
-use super::{listen, vip};
+use super::{claim, listen, reach, segment, vip};
 
 /// Look at the segment: who answers for an address, which virtual routers are there.
 ///
@@ -25,22 +27,61 @@ enum What {
     Vip(VipArgs),
     /// Listen for virtual routers (VRRP adverts) on every interface
     Vrrp(VrrpArgs),
+    /// Find out together with other nodes who hears whom; the plan is JSON on standard input
+    Segment,
+    /// Announce an address and answer for it until standard input ends, without adding it to the interface
+    Claim(ClaimArgs),
+    /// Try to reach an address that another node claims
+    Reach(ReachArgs),
+}
+
+/// An address, and where to look for it.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The address
+    #[arg(long, value_name = "IP")]
+    address: IpAddr,
+    /// Interface to use
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    /// This machine's own address; without `--interface`, the interface that holds it is used
+    #[arg(long, value_name = "IP")]
+    source: Option<IpAddr>,
 }
 
 /// Arguments of `lbnode probe vip`.
 #[derive(Debug, clap::Args)]
 struct VipArgs {
-    /// The address to ask for
-    #[arg(long, value_name = "IP")]
-    address: IpAddr,
-    /// Interface to ask on
-    #[arg(long, value_name = "NAME", conflicts_with = "source")]
-    interface: Option<String>,
-    /// Ask on the interface that holds this address
-    #[arg(long, value_name = "IP")]
-    source: Option<IpAddr>,
+    #[command(flatten)]
+    place: Place,
     /// Milliseconds to wait for an answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    wait_millis: u32,
+}
+
+/// Arguments of `lbnode probe claim`.
+#[derive(Debug, clap::Args)]
+struct ClaimArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Seconds after which it ends in any case
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+}
+
+/// Arguments of `lbnode probe reach`.
+#[derive(Debug, clap::Args)]
+struct ReachArgs {
+    #[command(flatten)]
+    place: Place,
+    /// A router on the segment that should bring packets to the address too
+    #[arg(long, value_name = "IP")]
+    gateway: Option<Ipv4Addr>,
+    /// Leave it to the gateway; for the machine that claims the address
+    #[arg(long, requires = "gateway")]
+    only_gateway: bool,
+    /// Milliseconds to try
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     wait_millis: u32,
 }
 
@@ -60,6 +101,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let result = match args.what {
         What::Vip(args) => probe_vip(&args),
         What::Vrrp(args) => probe_vrrp(&args),
+        What::Segment => probe_segment(),
+        What::Claim(args) => claim_address(&args),
+        What::Reach(args) => try_to_reach(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,22 +115,75 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 fn probe_vip(args: &VipArgs) -> anyhow::Result<()> {
-    require(&[Capability::NetRaw])?;
-    let links = Links::read()?;
-    let interface = pick(&links, args)?;
+    let links = links()?;
+    let interface = args.place.interface(&links)?;
     let wait = Duration::from_millis(args.wait_millis.into());
-    let answer = vip::ask(interface, args.address, wait)?;
-    print(&serde_json::json!({
-        "address": args.address,
-        "answered": answer.is_some(),
-        "mac": answer,
-        "interface": interface.name,
-    }))
+    let answer = vip::ask(interface, args.place.address, wait)?;
+    print(&VipReport {
+        address: args.place.address,
+        answered: answer.is_some(),
+        mac: answer.map(|mac| mac.to_string()),
+        interface: interface.name.clone(),
+    })
+}
+
+fn probe_segment() -> anyhow::Result<()> {
+    /// A plan of thousands of stations is shorter.
+    const LONGEST_PLAN: u64 = 1 << 20;
+    /// Longest look.
+    const MOST_MILLIS: u32 = 60_000;
+    let mut text = String::new();
+    io::stdin().take(LONGEST_PLAN).read_to_string(&mut text)?;
+    let mut plan: SegmentPlan = serde_json::from_str(&text).context("the plan cannot be read")?;
+    plan.most_millis = plan.most_millis.min(MOST_MILLIS);
+    let own = plan.stations.get(usize::from(plan.me));
+    let own = own.map(|station| station.address);
+    let Some(IpAddr::V4(own)) = own else {
+        anyhow::bail!("the plan has no IPv4 station at its place {}", plan.me);
+    };
+    let links = links()?;
+    let interface = match &plan.interface {
+        Some(name) => named(&links, name)?,
+        None => holding(&links, own.into())?,
+    };
+    print(&segment::look(plan, interface, own)?)
+}
+
+fn claim_address(args: &ClaimArgs) -> anyhow::Result<()> {
+    let links = links()?;
+    let interface = args.place.interface(&links)?;
+    let most = Duration::from_secs(args.seconds.into());
+    claim::hold(interface, args.place.address, most)
+}
+
+fn try_to_reach(args: &ReachArgs) -> anyhow::Result<()> {
+    let (IpAddr::V4(address), Some(IpAddr::V4(own))) = (args.place.address, args.place.source)
+    else {
+        anyhow::bail!("`--address` and `--source` must be IPv4 addresses");
+    };
+    let links = links()?;
+    let interface = args.place.interface(&links)?;
+    let question = reach::Question {
+        address,
+        own,
+        mac: interface
+            .mac
+            .with_context(|| format!("interface `{}` is not Ethernet", interface.name))?,
+        directly: !args.only_gateway,
+        gateway: args.gateway,
+        tag: u16::try_from(std::process::id() & 0xffff)?,
+    };
+    let wait = Duration::from_millis(args.wait_millis.into());
+    print(&reach::attempt(interface, question, wait)?)
+}
+
+fn links() -> anyhow::Result<Links> {
+    require(&[Capability::NetRaw])?;
+    Ok(Links::read()?)
 }
 
 fn probe_vrrp(args: &VrrpArgs) -> anyhow::Result<()> {
-    require(&[Capability::NetRaw])?;
-    let links = Links::read()?;
+    let links = links()?;
     let chosen: Vec<&Interface> = match &args.interface {
         Some(name) => vec![named(&links, name)?],
         None => links
@@ -95,29 +192,35 @@ fn probe_vrrp(args: &VrrpArgs) -> anyhow::Result<()> {
             .collect(),
     };
     for heard in listen::virtual_routers(&chosen, Duration::from_secs(args.seconds.into()))? {
-        print(&serde_json::to_value(heard)?)?;
+        print(&heard)?;
     }
     Ok(())
 }
 
-fn pick<'a>(links: &'a Links, args: &VipArgs) -> anyhow::Result<&'a Interface> {
-    if let Some(name) = &args.interface {
-        return named(links, name);
+impl Place {
+    fn interface<'a>(&self, links: &'a Links) -> anyhow::Result<&'a Interface> {
+        if let Some(name) = &self.interface {
+            return named(links, name);
+        }
+        if let Some(source) = self.source {
+            return holding(links, source);
+        }
+        links
+            .iter()
+            .find(|one| one.up && vip::is_on_subnet(one, self.address))
+            .ok_or_else(|| {
+                anyhow::anyhow!(
+                    "no interface has an address on the subnet of {}; name one with `--interface`",
+                    self.address
+                )
+            })
     }
-    if let Some(source) = args.source {
-        return links.holding(source).ok_or_else(|| {
-            anyhow::anyhow!("no interface holds {source}; `ip address` lists what there is")
-        });
-    }
-    links
-        .iter()
-        .find(|one| one.up && vip::is_on_subnet(one, args.address))
-        .ok_or_else(|| {
-            anyhow::anyhow!(
-                "no interface has an address on the subnet of {}; name one with `--interface`",
-                args.address
-            )
-        })
+}
+
+fn holding(links: &Links, address: IpAddr) -> anyhow::Result<&Interface> {
+    links.holding(address).ok_or_else(|| {
+        anyhow::anyhow!("no interface holds {address}; `ip address` lists what there is")
+    })
 }
 
 fn named<'a>(links: &'a Links, name: &str) -> anyhow::Result<&'a Interface> {
@@ -130,8 +233,9 @@ fn named<'a>(links: &'a Links, name: &str) -> anyhow::Result<&'a Interface> {
     })
 }
 
-fn print(value: &serde_json::Value) -> anyhow::Result<()> {
-    match writeln!(io::stdout(), "{value}") {
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let line = serde_json::to_string(value)?;
+    match writeln!(io::stdout(), "{line}") {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use cluster_config::probe::RouterHeard;
 use l2::linux::clock::boottime;
 use l2::linux::link::Interface;
 use l2::linux::poller::Poller;
-use l2::linux::raw_ip::{RawReceiver, Reception};
+use l2::linux::raw_ip::{RawReceiver, Received, Reception};
 use serde::Serialize;
 use vrrp::proto::packet::{PROTOCOL, group};
 use vrrp::proto::{Advert, ChecksumSeen, Family, Version};
@@ -54,7 +55,7 @@ pub(super) fn virtual_routers(
         }
     }
     let end = boottime() + time;
-    let mut found: BTreeMap<(String, IpAddr, u8), Heard> = BTreeMap::new();
+    let mut routers = Routers::default();
     let mut ready = Vec::new();
     while boottime() < end {
         poller.wait(Some(end), &mut ready)?;
@@ -62,23 +63,32 @@ pub(super) fn virtual_routers(
             let Some((name, receiver)) = receivers.get_mut(*token as usize) else {
                 continue;
             };
-            take(name, receiver, &mut found);
+            while let Ok(Reception::Packet(packet)) = receiver.receive() {
+                routers.note(name, &packet);
+            }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(routers.0.into_values().collect())
 }
 
-fn take(
-    interface: &str,
-    receiver: &mut RawReceiver,
-    found: &mut BTreeMap<(String, IpAddr, u8), Heard>,
-) {
-    while let Ok(Reception::Packet(packet)) = receiver.receive() {
+/// Routers by interface, source and ID.
+#[derive(Debug, Default)]
+pub(super) struct Routers(BTreeMap<(String, IpAddr, u8), Heard>);
+
+/// More than any segment has; a flood of invented routers ends there.
+const MOST: usize = 1024;
+
+impl Routers {
+    /// Takes a packet; what is no advert is left alone.
+    pub(super) fn note(&mut self, interface: &str, packet: &Received<'_>) {
         let Ok(advert) = Advert::parse(packet.payload, packet.source, packet.destination) else {
-            continue;
+            return;
         };
         let key = (interface.to_owned(), packet.source, u8::from(advert.vrid));
-        let adverts = found.get(&key).map_or(0, |heard| heard.adverts) + 1;
+        if self.0.len() >= MOST && !self.0.contains_key(&key) {
+            return;
+        }
+        let adverts = self.0.get(&key).map_or(0, |heard| heard.adverts) + 1;
         let heard = Heard {
             interface: interface.to_owned(),
             source: packet.source,
@@ -91,6 +101,17 @@ fn take(
             ttl: packet.ttl,
             adverts,
         };
-        found.insert(key, heard);
+        self.0.insert(key, heard);
+    }
+
+    /// What a station tells of them.
+    pub(super) fn report(&self) -> Vec<RouterHeard> {
+        let routers = self.0.values().map(|heard| RouterHeard {
+            source: heard.source,
+            vrid: heard.vrid,
+            priority: heard.priority,
+            addresses: heard.addresses.clone(),
+        });
+        routers.collect()
     }
 }

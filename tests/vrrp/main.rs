@@ -21,6 +21,7 @@ mod load;
 mod ours;
 mod ownership;
 mod places;
+mod probes;
 mod race;
 mod stalls;
 mod troubles;
@@ -74,6 +75,7 @@ fn start() -> Result<ExitCode> {
         hand_over::SCENARIOS,
         wire::SCENARIOS,
         places::SCENARIOS,
+        probes::SCENARIOS,
         troubles::SCENARIOS,
         confined::SCENARIOS,
         load::SCENARIOS,

@@ -173,7 +173,7 @@ fn unsolicited_advertisement(context: &Context) -> Result<()> {
 }
 
 /// What `lbnode probe vip` finds from the client's place.
-fn probe(arena: &Arena, context: &Context, address: &str) -> Result<serde_json::Value> {
+pub(crate) fn probe(arena: &Arena, context: &Context, address: &str) -> Result<serde_json::Value> {
     let mut command = arena.command("c", &context.lbnode.to_string_lossy());
     command.args([
         "probe",

@@ -48,7 +48,7 @@ const KINDS: [Kind; 6] = [
 
 /// The sockets of one interface.
 #[derive(Debug)]
-pub(super) struct Ears {
+pub struct Ears {
     index: u32,
     pub(super) mac: MacAddr,
     sockets: Vec<PacketSocket>,
@@ -60,7 +60,10 @@ pub(super) struct Ears {
 
 impl Ears {
     /// Opens them, deaf at first.
-    pub(super) fn open(index: u32, mac: MacAddr) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The kernel's: missing CAP_NET_RAW, no such interface.
+    pub fn open(index: u32, mac: MacAddr) -> io::Result<Self> {
         let open = |kind: &Kind| PacketSocket::open(index, kind.ether_type(), &Filter::nothing());
         Ok(Self {
             index,
@@ -74,7 +77,10 @@ impl Ears {
     }
 
     /// Listens for what concerns `addresses`.
-    pub(super) fn attune(&mut self, addresses: BTreeSet<IpAddr>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel's, when a filter is refused.
+    pub fn attune(&mut self, addresses: BTreeSet<IpAddr>) -> io::Result<()> {
         if self.addresses == addresses {
             return Ok(());
         }
@@ -121,19 +127,27 @@ impl Ears {
         u32::try_from(self.sockets.len()).unwrap_or(0)
     }
 
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    /// What to wait for, by place.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(|socket| socket.as_fd())
     }
 
     /// The next frame that socket `place` has heard.
-    pub(super) fn receive(&mut self, place: usize) -> io::Result<Option<&[u8]>> {
+    ///
+    /// # Errors
+    /// The kernel's: the interface went down.
+    pub fn receive(&mut self, place: usize) -> io::Result<Option<&[u8]>> {
         match self.sockets.get_mut(place) {
             Some(socket) => socket.receive(),
             None => Ok(None),
         }
     }
 
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+    /// Sends a frame; never blocks.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.sockets
             .first()
             .map_or(Ok(()), |socket| socket.send(frame))

@@ -12,10 +12,10 @@
 //! The segment never waits for the API: what it was told last stands until it is told something else.
 
 pub mod cli;
+pub mod ears;
 
 mod briefing;
 mod bulletin;
-mod ears;
 mod inbox;
 mod report;
 mod segment;
