@@ -14,6 +14,7 @@ mod interruptions;
 mod kubectl;
 mod kubelet;
 mod machines;
+mod preflight;
 mod refusals;
 mod rights;
 mod runner;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         secrets::SCENARIOS,
         rights::SCENARIOS,
         refusals::SCENARIOS,
+        preflight::SCENARIOS,
         interruptions::SCENARIOS,
     ]
     .concat();

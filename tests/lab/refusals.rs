@@ -196,7 +196,7 @@ fn foreign_bundle(lab: &Lab) -> Result<PathBuf> {
     Ok(directory)
 }
 
-fn cluster(lab: &'static Lab, text: &str) -> Result<Cluster<'static>> {
+pub(crate) fn cluster(lab: &'static Lab, text: &str) -> Result<Cluster<'static>> {
     Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, text)
 }
 
@@ -252,7 +252,7 @@ impl Refusal {
 }
 
 /// All files of all machines with their inodes and times of change.
-fn contents(lab: &Lab) -> Result<Vec<String>> {
+pub(crate) fn contents(lab: &Lab) -> Result<Vec<String>> {
     const LOOK: &str = "find /etc /usr /opt /root /home /srv /var/lib/kubelet /var/lib/etcd /var/lib/cni \
         -type f -printf '%p %i %s %C@\\n' | sort; ls -A /var/lib/lbctl /run/lbctl-* 2>/dev/null || true";
     Machine::CONTROL_PLANE

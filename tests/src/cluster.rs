@@ -141,10 +141,19 @@ impl<'lab> Cluster<'lab> {
 
     /// `lbctl create cluster` with the bundle of the lab.
     pub fn create_command(&self) -> Command {
-        let mut create = self.lbctl(&["create", "cluster", "--yes"]);
-        create.arg("--bundle").arg(&self.bundle);
-        create.arg("--lbnode").arg(&self.programs.lbnode);
-        create
+        self.with_software(&["create", "cluster", "--yes"])
+    }
+
+    /// `lbctl check preflight` with the bundle of the lab.
+    pub fn preflight_command(&self) -> Command {
+        self.with_software(&["check", "preflight"])
+    }
+
+    fn with_software(&self, words: &[&str]) -> Command {
+        let mut command = self.lbctl(words);
+        command.arg("--bundle").arg(&self.bundle);
+        command.arg("--lbnode").arg(&self.programs.lbnode);
+        command
     }
 
     /// Creates the cluster.

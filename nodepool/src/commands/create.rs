@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::preflight::{Looked, look, refuse};
+use cluster_config::Cluster;
+
+use super::preflight::{Look, look, refuse};
 use super::software::Artefacts;
 use super::target::Target;
 use crate::cli;
@@ -16,9 +18,10 @@ use crate::core::facts::Facts;
 use crate::core::from_config;
 use crate::core::plan::{self, Situation, Stage, StageName};
 use crate::core::preflight::Reach;
+use crate::core::preflight::network::Listening;
 use crate::core::step::ApiStep;
 use crate::error::{Exit, Failure};
-use crate::run::{Cluster, Failed, Fleet, Interrupt, World, follow_joins, lock, run_stage};
+use crate::run::{self, Failed, Fleet, Interrupt, World, follow_joins, lock, run_stage};
 use crate::ui::{Ui, seconds};
 use crate::workspace::Workspace;
 
@@ -28,7 +31,9 @@ const COMMAND: &str = "create cluster";
 /// A cluster to make.
 #[derive(Clone, Copy)]
 pub struct Create<'a> {
-    /// What should be.
+    /// The cluster file.
+    pub cluster: &'a Cluster,
+    /// What it asks for.
     pub desired: &'a Desired,
     /// What goes onto the machines.
     pub artefacts: &'a Artefacts,
@@ -56,6 +61,7 @@ pub(super) async fn run(args: &cli::CreateCluster, ui: Ui) -> Result<(), Failure
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let input = Create {
+        cluster: &target.cluster,
         desired: &target.desired,
         artefacts: &artefacts,
         workspace: &target.workspace,
@@ -94,10 +100,17 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
     } = input;
     let fleet = Fleet::connect(world, desired).await?;
     let locks = lock(world, &fleet, COMMAND).await?;
-    let Looked { machines, findings } =
-        look(&fleet, desired, artefacts, input.replace_edited).await;
-    refuse(&findings, desired, &machines, world.ui)?;
-    let mut facts: BTreeMap<IpAddr, Facts> = machines
+    let input_of_look = Look {
+        cluster: input.cluster,
+        desired,
+        artefacts,
+        replace_edited: input.replace_edited,
+        listening: Listening::Briefly,
+    };
+    let looked = look(world, &fleet, input_of_look).await?;
+    refuse(&looked, desired, world.ui)?;
+    let mut facts: BTreeMap<IpAddr, Facts> = looked
+        .machines
         .into_iter()
         .filter_map(|(address, reach)| match reach {
             Reach::Up(facts) => Some((address, *facts)),
@@ -105,7 +118,7 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
         })
         .collect();
 
-    let mut cluster = Cluster::new(world, &fleet, desired, artefacts, &facts);
+    let mut cluster = run::Cluster::new(world, &fleet, desired, artefacts, &facts);
     let mut changed = false;
     let mut last: Option<Stage> = None;
     loop {
@@ -145,7 +158,7 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
 async fn do_stage(
     world: &World<'_>,
     fleet: &Fleet<'_>,
-    cluster: &mut Cluster<'_>,
+    cluster: &mut run::Cluster<'_>,
     stage: &Stage,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<(), Failure> {
@@ -187,7 +200,7 @@ async fn do_stage(
 
 async fn through_api(
     world: &World<'_>,
-    cluster: &Cluster<'_>,
+    cluster: &run::Cluster<'_>,
     steps: &[ApiStep],
 ) -> Result<(), Failure> {
     for step in steps {

@@ -13,7 +13,7 @@ mod status;
 mod target;
 
 pub use create::{Create, Outcome, create};
-pub use preflight::{Looked, look};
+pub use preflight::{Look, Looked, look};
 pub use software::Artefacts;
 
 use crate::cli::{self, Command};

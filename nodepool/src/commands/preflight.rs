@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use cluster_config::Cluster;
 use serde::Serialize;
 
 use super::software::Artefacts;
@@ -11,10 +12,27 @@ use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::from_config;
 use crate::core::plan;
-use crate::core::preflight::{self, Finding, Preflight, Reach, Severity};
+use crate::core::preflight::{
+    self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network,
+};
 use crate::error::{Exit, Failure};
-use crate::run::{Fleet, Interrupt, probe_vips};
-use crate::ui::{Table, Ui};
+use crate::run::{Fleet, Interrupt, World, lock, probe_network, rivals_in_cluster, run_number};
+use crate::ui::{Progress, Table, Ui};
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// The cluster file.
+    pub cluster: &'a Cluster,
+    /// What it asks for.
+    pub desired: &'a Desired,
+    /// What goes onto the machines.
+    pub artefacts: &'a Artefacts,
+    /// Replace a containerd configuration that somebody edited.
+    pub replace_edited: bool,
+    /// How long virtual routers of others are listened for.
+    pub listening: network::Listening,
+}
 
 /// What looking at the machines has shown.
 pub struct Looked {
@@ -22,56 +40,63 @@ pub struct Looked {
     pub machines: BTreeMap<IpAddr, Reach>,
     /// What is not as it must be.
     pub findings: Vec<Finding>,
+    /// What was checked.
+    pub done: Done,
 }
 
-/// Looks at every machine and at the virtual IPs; changes nothing.
-pub async fn look(
-    fleet: &Fleet<'_>,
-    desired: &Desired,
-    artefacts: &Artefacts,
-    replace_edited: bool,
-) -> Looked {
+/// Looks at every machine and at their network; changes nothing.
+///
+/// # Errors
+/// When the operator interrupts.
+pub async fn look(world: &World<'_>, fleet: &Fleet<'_>, look: Look<'_>) -> Result<Looked, Failure> {
+    let Look {
+        desired, artefacts, ..
+    } = look;
     let paths = plan::watched_paths(artefacts.bundle.as_ref());
     let machines = fleet.facts(artefacts.bundle.is_none(), &paths).await;
-    let mut findings = preflight::check(&Preflight {
+    let preflight = Preflight {
+        cluster: look.cluster,
         desired,
         bundle: artefacts.bundle.as_ref(),
         lbnode: &artefacts.lbnode,
         routed_network: artefacts.cni.is_none(),
-        replace_edited,
+        replace_edited: look.replace_edited,
         machines: &machines,
-    });
-    let reached = desired.machines.iter().filter(|machine| {
-        let arch =
-            |facts: &crate::core::facts::Facts| facts.architecture == artefacts.lbnode.architecture;
-        matches!(machines.get(&machine.address), Some(Reach::Up(facts)) if arch(facts))
-    });
-    let reachable = Desired {
-        machines: reached.cloned().collect(),
-        ..desired.clone()
     };
-    findings.extend(probe_vips(fleet, &reachable, &artefacts.lbnode, &machines).await);
-    Looked { machines, findings }
+    let mut findings = preflight::check(&preflight);
+    let mut done = preflight::performed(&preflight);
+    world.interrupt.check()?;
+
+    let lbnode = &artefacts.lbnode;
+    let survey = network::survey(desired, &machines, lbnode, run_number(), look.listening);
+    if !survey.is_empty() {
+        let progress = Progress::begin(world.ui, "look at the network");
+        let judged = probe_network(fleet, &survey, lbnode, world.interrupt).await;
+        progress.end();
+        findings.extend(judged.findings);
+        for (address, checks) in judged.done {
+            done.entry(address).or_default().extend(checks);
+        }
+    }
+    world.interrupt.check()?;
+    Ok(Looked {
+        machines,
+        findings,
+        done,
+    })
 }
 
 /// An error that holds every finding when one of them forbids to go on; warnings are only noted.
-pub(super) fn refuse(
-    findings: &[Finding],
-    desired: &Desired,
-    machines: &BTreeMap<IpAddr, Reach>,
-    ui: Ui,
-) -> Result<(), Failure> {
+pub(super) fn refuse(looked: &Looked, desired: &Desired, ui: Ui) -> Result<(), Failure> {
+    let findings = &looked.findings;
     let fails = preflight::fails(findings);
     if !fails {
-        for finding in findings {
-            ui.note(&describe(finding));
+        for paragraph in paragraphs(findings) {
+            ui.note(&paragraph);
         }
         return Ok(());
     }
-    ui.say(&table(findings, desired, machines).to_string());
-    for finding in findings {
-        ui.say(&describe(finding));
-    }
+    ui.say(&text(looked, desired));
     let count = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Fail)
@@ -82,81 +107,153 @@ pub(super) fn refuse(
     )))
 }
 
-fn describe(finding: &Finding) -> String {
-    let place = match (&finding.node, finding.address) {
+/// Machines named for one finding.
+const NAMED: usize = 8;
+
+/// Every finding with what to do about it; what holds for several machines is said once.
+fn paragraphs(findings: &[Finding]) -> Vec<String> {
+    let same = |one: &Finding, other: &Finding| {
+        (one.severity, one.check) == (other.severity, other.check)
+            && (&one.cause, &one.fix) == (&other.cause, &other.fix)
+    };
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        match groups.iter_mut().find(|group| same(group[0], finding)) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups.iter().map(|group| describe(group)).collect()
+}
+
+/// One finding of these machines.
+fn describe(group: &[&Finding]) -> String {
+    let Some(finding) = group.first() else {
+        return String::new();
+    };
+    let place = |finding: &&Finding| match (&finding.node, finding.address) {
         (Some(node), Some(address)) => format!("{node} ({address})"),
         (None, Some(address)) => address.to_string(),
         _ => "here".to_owned(),
     };
+    let mut places = group.iter().take(NAMED).map(place).collect::<Vec<_>>();
+    if group.len() > NAMED {
+        places.push(format!("{} more", group.len() - NAMED));
+    }
     let word = match finding.severity {
         Severity::Warn => "warning",
         Severity::Fail => "error",
     };
     format!(
-        "{word}: {place}: {} [{}]\n  hint: {}",
-        finding.cause, finding.check, finding.fix
+        "{word}: {}: {} [{}]\n  hint: {}",
+        places.join(", "),
+        finding.cause,
+        finding.check.name(),
+        finding.fix
     )
 }
 
-fn table(findings: &[Finding], desired: &Desired, machines: &BTreeMap<IpAddr, Reach>) -> Table {
-    let mut table = Table::new(["NODE", "ADDRESS", "ROLE", "RESULT", "CHECKS"]);
-    for machine in &desired.machines {
-        let mine = || {
-            findings
-                .iter()
-                .filter(|finding| finding.address == Some(machine.address))
-        };
-        let result = match mine().map(|finding| finding.severity).max() {
-            None => "PASS",
-            Some(Severity::Warn) => "WARN",
-            Some(Severity::Fail) => "FAIL",
-        };
-        let mut checks: Vec<&str> = mine().map(|finding| finding.check).collect();
-        checks.dedup();
-        let node = match machines.get(&machine.address) {
-            Some(Reach::Up(facts)) => facts.hostname.clone(),
-            _ => "-".to_owned(),
-        };
-        table.row([
-            node,
-            machine.address.to_string(),
-            machine.role.name().to_owned(),
-            result.to_owned(),
-            checks.join(", "),
-        ]);
+impl Looked {
+    fn results(&self, desired: &Desired) -> Vec<NodeResult> {
+        preflight::assess(desired, &self.machines, &self.findings, &self.done)
     }
+}
+
+/// Nodes side by side.
+const COLUMNS: usize = 6;
+/// With more machines, only those that have findings are shown.
+const SHOWN: usize = 12;
+
+/// A table of checks and nodes, then every finding with what to do about it.
+fn text(looked: &Looked, desired: &Desired) -> String {
+    let mut results = looked.results(desired);
+    let all = results.len();
+    if all > SHOWN {
+        results.retain(|node| node.result != Verdict::Pass);
+    }
+    let mut text = String::new();
+    for block in results.chunks(COLUMNS) {
+        text.push_str(&format!("{}\n", table(block)));
+    }
+    if all > results.len() {
+        let rest = all - results.len();
+        text.push_str(&format!("{rest} machines passed every check\n\n"));
+    }
+    for paragraph in paragraphs(&looked.findings) {
+        text.push_str(&format!("{paragraph}\n"));
+    }
+    text
+}
+
+fn table(nodes: &[NodeResult]) -> Table {
+    let cells = |of: &dyn Fn(&NodeResult) -> String| nodes.iter().map(of).collect::<Vec<_>>();
+    let head = cells(&|node| {
+        node.node
+            .clone()
+            .unwrap_or_else(|| node.address.to_string())
+    });
+    let mut table = Table::with_head(std::iter::once("CHECK".to_owned()).chain(head));
+    let mut row = |name: &str, cells: Vec<String>| {
+        table.row(std::iter::once(name.to_owned()).chain(cells));
+    };
+    let word = |verdict: Option<&Verdict>| verdict.map_or("-", |verdict| verdict.as_str());
+    for check in Check::ALL {
+        if nodes.iter().any(|node| node.checks.contains_key(check)) {
+            let verdicts = cells(&|node| word(node.checks.get(check)).to_owned());
+            row(check.name(), verdicts);
+        }
+    }
+    let results = cells(&|node| {
+        let made = (!node.checks.is_empty()).then_some(&node.result);
+        word(made).to_owned()
+    });
+    row("RESULT", results);
     table
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listing<'a> {
-    result: &'static str,
+    result: Verdict,
+    nodes: Vec<NodeResult>,
     findings: &'a [Finding],
 }
 
 pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failure> {
-    let target = Target::open(&args.target, "check preflight", ui)?;
+    const COMMAND: &str = "check preflight";
+    let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
     from_config::supported(&target.cluster, &target.desired)
         .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;
-    let looked = look(&fleet, &target.desired, &artefacts, false).await;
-    let fails = preflight::fails(&looked.findings);
-    let listing = Listing {
-        result: if fails { "FAIL" } else { "PASS" },
-        findings: &looked.findings,
+    // Two that look at one network at the same time would take each other for strangers.
+    let locks = lock(&world, &fleet, COMMAND).await?;
+    let input = Look {
+        cluster: &target.cluster,
+        desired: &target.desired,
+        artefacts: &artefacts,
+        replace_edited: false,
+        listening: network::Listening::Long,
     };
+    let mut looked = look(&world, &fleet, input).await?;
+    let rivals = rivals_in_cluster(&world, &fleet, &target.desired, &looked.machines).await;
+    looked.findings.extend(rivals);
+    drop(locks);
+    let fails = preflight::fails(&looked.findings);
+    let nodes = looked.results(&target.desired);
     match args.output {
-        cli::Output::Table => {
-            ui.result(&table(&looked.findings, &target.desired, &looked.machines).to_string())?;
-            for finding in &looked.findings {
-                ui.result(&(describe(finding) + "\n"))?;
-            }
+        cli::Output::Table => ui.result(&text(&looked, &target.desired))?,
+        form => {
+            let worst = nodes.iter().map(|node| node.result).max();
+            let listing = Listing {
+                result: worst.unwrap_or(Verdict::Pass),
+                nodes,
+                findings: &looked.findings,
+            };
+            ui.listing(form, &listing)?;
         }
-        form => ui.listing(form, &listing)?,
     }
     if fails {
         Err(Failure::silent(Exit::Failed))
@@ -164,3 +261,6 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

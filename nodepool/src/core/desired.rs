@@ -84,6 +84,8 @@ pub struct Taint {
 pub const LBNODE_LABEL: &str = "baremetal.cluster.gke.io/lbnode";
 /// Port of every API server.
 pub const API_SERVER_PORT: u16 = 6444;
+/// UDP port of the speakers' heartbeats.
+pub const HEARTBEAT_PORT: u16 = 7946;
 
 impl Desired {
     /// Machines that run API servers, in the file's order.

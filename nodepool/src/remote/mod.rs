@@ -159,8 +159,8 @@ pub trait Remote: Send + Sync {
     /// When it could not be started or its end not be seen; a status other than 0 is not an error here.
     fn run<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Output, RemoteFailure>>;
 
-    /// Starts a script that lasts until the returned [`Held`] is dropped (or `lbctl` dies): its input stays
-    /// open. Returns when it has printed the line `ready`, or with its output when it ended before that.
+    /// Starts a script that lasts until the returned [`Held`] is dropped (or `lbctl` dies): what is its input is sent,
+    /// and then stays open. Returns when it has printed the line `ready`, or with its output when it ended before that.
     fn hold<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Hold, RemoteFailure>>;
 
     /// Makes a loopback port of the machine reachable at the returned local address, as long as the connection
@@ -178,13 +178,33 @@ pub enum Hold {
 
 /// A script that runs as long as this lives.
 pub struct Held {
-    _stop: tokio::sync::oneshot::Sender<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    ended: Option<tokio::sync::oneshot::Receiver<()>>,
 }
 
 impl Held {
     /// Ties a running script to the other end of `stop`.
     pub fn new(stop: tokio::sync::oneshot::Sender<()>) -> Self {
-        Self { _stop: stop }
+        Self { stop, ended: None }
+    }
+
+    /// The same, with news of its end.
+    #[must_use]
+    pub fn watched(self, ended: tokio::sync::oneshot::Receiver<()>) -> Self {
+        Self {
+            ended: Some(ended),
+            ..self
+        }
+    }
+
+    /// Lets the script go and waits until it has ended, with what it does at its end.
+    pub async fn release(self) {
+        let Self { stop, ended } = self;
+        drop(stop);
+        if let Some(ended) = ended {
+            // An error is the end as well.
+            ended.await.ok();
+        }
     }
 }
 

@@ -33,6 +33,8 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const MASTER_IDLE_SECONDS: usize = 30;
 /// The holder on the machine gives up when it hears nothing for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Read from a file at a time, on its way to a script that stays.
+const CHUNK: usize = 256 * 1024;
 /// More output than this of one command is cut off.
 const OUTPUT_LIMIT: u64 = 8 * 1024 * 1024;
 
@@ -152,6 +154,16 @@ impl Machine {
                 "the remote command has no pipes".to_owned(),
             ));
         };
+        // A command that ends early closes its input: its status tells more than an error here.
+        match &script.input {
+            Input::None => {}
+            Input::Bytes(bytes) => drop(stdin.write_all(bytes).await),
+            Input::File(path) => {
+                let file = tokio::fs::File::from_std(open(path)?);
+                let mut file = BufReader::with_capacity(CHUNK, file);
+                drop(tokio::io::copy_buf(&mut file, &mut stdin).await);
+            }
+        }
         let mut stdout = BufReader::new(stdout);
         let mut seen = String::new();
         loop {
@@ -173,6 +185,7 @@ impl Machine {
             seen.push_str(&line);
         }
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -186,8 +199,10 @@ impl Machine {
             }
             drop(stdin);
             child.wait().await.ok();
+            // Nobody may be interested.
+            end.send(()).ok();
         });
-        Ok(Hold::Held(Held::new(stop)))
+        Ok(Hold::Held(Held::new(stop).watched(ended)))
     }
 }
 

@@ -10,9 +10,9 @@ use super::node_log::NodeLog;
 use super::{CONCURRENCY, World};
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
-use crate::core::preflight::Reach;
+use crate::core::preflight::{Check, Reach};
 use crate::error::Failure;
-use crate::remote::{Output, Remote, RemoteFailure, Script};
+use crate::remote::{Hold, Output, Remote, RemoteFailure, Script};
 use crate::script;
 
 /// One machine with its connection and log.
@@ -109,6 +109,25 @@ impl<'a> MachineSession<'a> {
         outcome
     }
 
+    /// Starts a script that lasts as long as what is returned, and records it.
+    ///
+    /// # Errors
+    /// When there is no connection or it breaks.
+    pub async fn hold(&self, script: &Script, title: &str) -> Result<Hold, RemoteFailure> {
+        let remote = match self.remote() {
+            Ok(remote) => remote,
+            Err(failure) => return Err(RemoteFailure::Unreachable(failure.to_string())),
+        };
+        self.log.begin(script, title);
+        let outcome = remote.hold(script).await;
+        match &outcome {
+            Ok(Hold::Held(_)) => self.log.note(&format!("{} is ready", script.id)),
+            Ok(Hold::Ended(output)) => self.log.end(script, &Ok(output.clone())),
+            Err(failure) => self.log.note(&format!("{}: {failure}", script.id)),
+        }
+        outcome
+    }
+
     async fn facts(&self, installed: bool, paths: &[String]) -> Reach {
         if let Err(failure) = self.remote() {
             return unreachable(failure);
@@ -124,13 +143,13 @@ impl<'a> MachineSession<'a> {
                     .unwrap_or_default();
                 if words.contains("sudo") {
                     return Reach::Down {
-                        check: "sudo",
+                        check: Check::Sudo,
                         cause: format!("the login user may not run commands as root: {line}"),
                         fix: "let the user run `sudo` without a password (a line `USER ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d), or set `nodeAccess.loginUser`".to_owned(),
                     };
                 }
                 Reach::Down {
-                    check: "shell",
+                    check: Check::Shell,
                     cause: format!("its facts could not be read: {line}"),
                     fix: format!("see {}", self.log.path().display()),
                 }
@@ -138,7 +157,7 @@ impl<'a> MachineSession<'a> {
             Ok(output) => match Facts::parse(&output.stdout) {
                 Ok(facts) => Reach::Up(Box::new(facts)),
                 Err(failure) => Reach::Down {
-                    check: "shell",
+                    check: Check::Shell,
                     cause: failure.to_string(),
                     fix: "make sure that the login shell prints nothing by itself".to_owned(),
                 },
@@ -159,7 +178,7 @@ fn unreachable(failure: &RemoteFailure) -> Reach {
         _ => "check that the address is right, the machine is on, and port 22 is open from here",
     };
     Reach::Down {
-        check: "ssh",
+        check: Check::Ssh,
         cause: failure.to_string(),
         fix: fix.to_owned(),
     }

@@ -9,8 +9,9 @@ mod interrupt;
 mod lock;
 mod network;
 mod node_log;
-mod probe_vip;
+mod probe;
 mod redact;
+mod rivals;
 mod secrets;
 
 pub use cluster::Cluster;
@@ -20,8 +21,9 @@ pub use interrupt::Interrupt;
 pub use lock::{Locks, lock};
 pub use network::follow_joins;
 pub use node_log::{LogDirectory, NodeLog};
-pub use probe_vip::probe_vips;
+pub use probe::{probe_network, run_number};
 pub use redact::Redactor;
+pub use rivals::rivals_in_cluster;
 pub use secrets::new_join_secrets;
 
 use crate::api::ApiConnector;

@@ -11,12 +11,26 @@ say kernel "$(uname -r)"
 say now "$(date +%s)"
 say uid "$(id -u)"
 (
-  ID= VERSION_ID= PRETTY_NAME=
+  ID= ID_LIKE= VERSION_ID= PRETTY_NAME=
   [ ! -r /etc/os-release ] || . /etc/os-release
-  say os_id "$ID"; say os_version "$VERSION_ID"; say os_name "$PRETTY_NAME"
+  say os_id "$ID"; say os_like "$ID_LIKE"; say os_version "$VERSION_ID"; say os_name "$PRETTY_NAME"
 )
+say umask "$(umask)"
+say processors "$(grep -c '^processor' /proc/cpuinfo)"
+awk '/^MemTotal:/ { print "memory_kib=" $2 }' /proc/meminfo
 [ -d /run/systemd/system ] && say init systemd || say init "$(cat /proc/1/comm 2>/dev/null)"
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; else say cgroup 1; fi
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  say cgroup 2; say controllers "$(cat /sys/fs/cgroup/cgroup.controllers)"
+else
+  say cgroup 1; say controllers "$(awk 'NR > 1 && $4 == 1 { printf "%s ", $1 }' /proc/cgroups 2>/dev/null)"
+fi
+# Built in, loaded, or to be had: a dry run loads nothing. Where there are no modules to look at, nothing is said.
+if [ -d "/lib/modules/$(uname -r)" ] && command -v modprobe >/dev/null 2>&1; then
+  for module in nf_tables nf_conntrack nf_nat nft_chain_nat nft_ct nft_masq nft_numgen overlay af_packet; do
+    [ -d "/sys/module/$module" ] || modprobe -n -q "$module" 2>/dev/null || say kernel_lacks "$module"
+  done
+fi
+[ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] && say selinux enforcing
 awk '/^CapBnd:/ { print "capabilities=" $2 }' /proc/1/status
 say ip_forward "$(cat /proc/sys/net/ipv4/ip_forward 2>/dev/null)"
 if [ -w /proc/sys/net/netfilter/nf_conntrack_max ]; then say conntrack writable; else say conntrack read-only; fi
@@ -27,23 +41,67 @@ else
 fi
 awk 'NR > 1 { print "swap=" $1 }' /proc/swaps 2>/dev/null
 df -Pk / | awk 'NR == 2 { print "disk_free_kib=" $4 }'
+(
+  set --
+  for path in /var /var/lib /var/lib/containerd /var/lib/etcd /var/lib/kubelet; do
+    [ -d "$path" ] && set -- "$@" "$path"
+  done
+  df -Pk "$@" 2>/dev/null | awk 'NR > 1 && $6 != "/" { print "disk=" $6 " " $4 }'
+)
+awk '{
+  n = split("/tmp /var/tmp /run /root /usr/local/bin /opt /var/lib/containerd", paths, " ")
+  for (i = 1; i <= n; i++) {
+    mount = $2 == "/" ? "" : $2
+    if (index(paths[i] "/", mount "/") == 1 && length(mount) >= length(best[i])) { best[i] = mount; options[i] = $4 }
+  }
+} END { for (i in options) if ("," options[i] "," ~ /,noexec,/) print "noexec=" paths[i] }' /proc/mounts
 awk '/^nameserver/ { print "nameserver=" $2 }' /etc/resolv.conf 2>/dev/null
 
 for program in flock sha256sum ip ss mktemp systemctl containerd ctr kubeadm kubelet kubectl nft iptables; do
   found=$(command -v "$program" 2>/dev/null) && say program "$program $found"
 done
 ip -o addr show 2>/dev/null | awk '$2 != "lo" && ($3 == "inet" || $3 == "inet6") { print "address=" $2 " " $4 }'
-ss -Hltnp 2>/dev/null | awk '{
-  process = "- 0"
-  if (match($0, /users:\(\("[^"]*",pid=[0-9]+/)) {
-    process = substr($0, RSTART + 9, RLENGTH - 9); sub(/",pid=/, " ", process)
-  }
-  print $4, process
-}' | while read -r socket name pid; do
-  # A program that started itself anew from /proc/self/exe is called "exe"; its file still has its name.
-  program=$(readlink "/proc/$pid/exe" 2>/dev/null) && { program=${program% (deleted)}; name=${program##*/}; }
-  say listen "$socket $name $pid"
+# One next hop a line or several below each other; an IPv6 one is not asked by ARP.
+ip -4 route show default 2>/dev/null | awk '{
+  via = dev = ""
+  for (i = 1; i < NF; i++) { if ($i == "via") via = $(i + 1); if ($i == "dev") dev = $(i + 1) }
+  if (dev != "" && via ~ /^[0-9.]+$/) print "gateway=" dev " " via
+  else if (dev != "") print "way_out=" dev
+}'
+ip -o link show 2>/dev/null | awk '$2 !~ /^(veth|cali|lxc)/ { for (i = 3; i < NF; i++) if ($i == "link/ether") print "mac=" $(i + 1) }'
+# One program for all of them; a name may have dots. The shell's own `read` cannot read such files bytewise.
+( cd /proc/sys/net/ipv4/conf && grep -s . ./*/rp_filter ./*/arp_ignore ./*/arp_announce ) | awk -F '[/:]' '
+  $2 !~ /^(default|lo|veth.*|cali.*|lxc.*)$/ { values[$2] = values[$2] " " $NF; count[$2]++ }
+  # An interface that goes meanwhile is not there.
+  END { for (name in values) if (count[name] == 3) print "conf=" name values[name] }'
+[ -d /proc/sys/net/ipv4/conf/kube-ipvs0 ] && say ipvs present
+(
+  set -- firewalld keepalived haproxy
+  systemctl is-active "$@" 2>/dev/null | while read -r state; do
+    [ "$state" = active ] && say service "$1"
+    shift
+  done
+)
+grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && command -v ufw >/dev/null 2>&1 && say service ufw
+for file in /etc/kubernetes/manifests/*.yaml; do
+  grep -Eqs 'image: *["'\'']?[^ ]*(kube-vip|keepalived|haproxy)' "$file" && say static_pod "${file##*/}"
 done
+# $1: t or u, $2: the key. Sockets that are listened on, with the programs that have them.
+listening() {
+  ss -Hln"$1"p 2>/dev/null | awk '{
+    process = "- 0"
+    if (match($0, /users:\(\("[^"]*",pid=[0-9]+/)) {
+      process = substr($0, RSTART + 9, RLENGTH - 9); sub(/",pid=/, " ", process)
+    }
+    print $4, process
+  }' | while read -r socket name pid; do
+    # A program that started itself anew from /proc/self/exe is called "exe"; its file still has its name.
+    program=$(readlink "/proc/$pid/exe" 2>/dev/null) && { program=${program% (deleted)}; name=${program##*/}; }
+    say "$2" "$socket $name $pid"
+  done
+}
+listening t listen
+listening u listen_udp
 
 version=$(containerd --version 2>/dev/null | awk '{ print $3 }') && [ -n "$version" ] && say containerd "$version"
 say containerd_active "$(systemctl is-active containerd 2>/dev/null)"

@@ -1,6 +1,7 @@
 # Holds this machine for one lbctl: prints "ready", lasts until the input ends or stays silent for a minute.
 # $1: who asks, in words.
 set -u
+command -v flock >/dev/null || exit 69
 mkdir -p /run/lock /run/lbctl
 lock=/run/lock/lbctl.lock
 exec 9>>"$lock"

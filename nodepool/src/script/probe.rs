@@ -2,17 +2,34 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::text;
 use crate::remote::{Input, Script};
 
-/// Asks whether somebody on the segment answers for `vip`.
-pub fn probe_vip(vip: IpAddr, node_ip: IpAddr, lbnode: PathBuf, sha256: &str) -> Script {
-    Script::query("probe-vip", text::PROBE_VIP)
-        .arg(vip.to_string())
-        .arg(node_ip.to_string())
+/// Longest transfer of the program.
+const TRANSFER: Duration = Duration::from_secs(300);
+
+/// Brings the program for the probes of a run, under a name of the run's own; it is gone when the script ends.
+/// `size`: of the program in bytes; 0 when it is installed there already.
+pub fn bring_probe(run: &str, lbnode: PathBuf, sha256: &str, size: u64) -> Script {
+    let input = if size == 0 {
+        Input::None
+    } else {
+        Input::File(lbnode)
+    };
+    Script::query("probe-bring", text::PROBE_BRING)
+        .arg(run)
         .arg(sha256)
-        .input(Input::File(lbnode))
+        .arg(size.to_string())
+        .input(input)
+        .timeout(TRANSFER)
+}
+
+/// Runs `lbnode probe` with these words, with the program that [`bring_probe`] brought.
+pub fn probe(id: &'static str, run: &str, words: &[String]) -> Script {
+    let script = Script::query(id, text::PROBE).arg(run);
+    words.iter().fold(script, |script, word| script.arg(word))
 }
 
 /// The status pages of the routers and of the proxy, a line each: `vrrp JSON`, `proxy JSON`, or `… unreachable`.

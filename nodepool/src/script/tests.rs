@@ -225,3 +225,93 @@ fn another_user_than_root_goes_through_sudo_without_a_password() {
     assert_eq!(words[..3], ["sudo", "-n", "--"]);
     assert_eq!(words.last().map(String::as_str), Some("a b"));
 }
+
+/// `lbnode` for these tests: says how it was called.
+const PROGRAM: &[u8] = b"#!/bin/sh\necho \"{\\\"words\\\":\\\"$*\\\"}\"\n";
+
+fn line_in(folder: &Path, script: &Script) -> String {
+    let run = folder.join("run").display().to_string();
+    command_line(&wrapped(script, true))
+        .replace("/run/lbctl", &run)
+        .replace("/var/tmp", &run)
+        .replace("/root", &run)
+}
+
+#[test]
+fn a_program_for_probes_is_there_as_long_as_its_script() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sum = crate::digest::sha256(PROGRAM);
+    let size = PROGRAM.len() as u64;
+    let bring = bring_probe("r1", "unused".into(), &sum, size);
+    let begin = |cut: usize| {
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(line_in(folder.path(), &bring))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin
+            .write_all(&PROGRAM[..PROGRAM.len() - cut])
+            .expect("it listens");
+        (child, stdin)
+    };
+    let (mut child, stdin) = begin(0);
+    let mut ready = [0; 6];
+    let mut stdout = child.stdout.take().expect("it is piped");
+    std::io::Read::read_exact(&mut stdout, &mut ready).expect("it says ready");
+    assert_eq!(&ready, b"ready\n");
+
+    let words = ["vip", "--address", "10.0.0.1"].map(str::to_owned);
+    let ask = |run: &str| {
+        let line = line_in(folder.path(), &probe("probe-vip", run, &words));
+        let output = Command::new("sh").arg("-c").arg(line).output();
+        output.expect("sh runs")
+    };
+    let answer = ask("r1");
+    assert_eq!(
+        String::from_utf8_lossy(&answer.stdout),
+        "{\"words\":\"probe vip --address 10.0.0.1\"}\n"
+    );
+    let stranger = ask("r2");
+    assert_eq!(stranger.status.code(), Some(69));
+
+    // The caller is gone, however it went.
+    drop(stdin);
+    child.wait().expect("it ends");
+    assert!(!folder.path().join("run").exists(), "nothing is left");
+    assert_eq!(ask("r1").status.code(), Some(69));
+
+    let (child, stdin) = begin(3);
+    drop(stdin);
+    let cut = child.wait_with_output().expect("it ends");
+    assert_eq!(cut.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&cut.stderr).contains("did not arrive whole"));
+    assert!(!folder.path().join("run").exists(), "nothing is left");
+}
+
+#[test]
+fn a_program_for_probes_goes_when_its_script_is_ended_by_a_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bring = bring_probe("r1", "unused".into(), "", 0);
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg(format!("exec {}", line_in(folder.path(), &bring)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let stdin = child.stdin.take().expect("it is piped");
+    let mut ready = [0; 6];
+    let mut stdout = child.stdout.take().expect("it is piped");
+    std::io::Read::read_exact(&mut stdout, &mut ready).expect("it says ready");
+    assert!(folder.path().join("run/lbctl-probe-r1/lbnode").is_symlink());
+    let pid = child.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(killed.expect("kill runs").success());
+    drop(stdin);
+    child.wait().expect("it ends");
+    assert!(!folder.path().join("run").exists(), "nothing is left");
+}

@@ -15,7 +15,8 @@ pub(super) const KUBEADM_JOIN: &str = include_str!("kubeadm_join.sh");
 pub(super) const KUBELET_ENABLE: &str =
     concat!(include_str!("loaded.sh"), include_str!("kubelet_enable.sh"));
 pub(super) const LEFTOVERS: &str = include_str!("leftovers.sh");
-pub(super) const PROBE_VIP: &str = include_str!("probe_vip.sh");
+pub(super) const PROBE: &str = include_str!("probe.sh");
+pub(super) const PROBE_BRING: &str = include_str!("probe_bring.sh");
 pub(super) const PUT_FILE: &str = include_str!("put_file.sh");
 pub(super) const RESET: &str = include_str!("reset.sh");
 pub(super) const SYSCTL: &str = include_str!("sysctl.sh");

@@ -9,8 +9,13 @@ pub struct Table {
 impl Table {
     /// A table with a head.
     pub fn new<const N: usize>(head: [&str; N]) -> Self {
+        Self::with_head(head.map(str::to_owned))
+    }
+
+    /// A table with a head that is known only now.
+    pub fn with_head(head: impl IntoIterator<Item = String>) -> Self {
         Self {
-            rows: vec![head.map(str::to_owned).to_vec()],
+            rows: vec![head.into_iter().collect()],
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Machine {
     pub(crate) arch: Option<&'static str>,
     /// `address:port program pid`.
     pub(crate) listeners: Vec<String>,
+    /// More lines of its report.
+    pub(crate) further: Vec<String>,
 }
 
 const CONTAINERD: &str = "/etc/containerd/config.toml";
@@ -54,7 +56,6 @@ impl Machine {
     pub(crate) fn answer(&self, script: &Script) -> Output {
         let stdout = match script.id {
             "facts" => self.facts(),
-            "probe-vip" => "{\"address\":\"10.10.0.100\",\"answered\":false,\"interface\":\"eth0\",\"mac\":null}".to_owned(),
             "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
             "read-admin-conf" if self.is_member() => {
                 "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
@@ -75,6 +76,10 @@ impl Machine {
             "now=1700000000".to_owned(),
             "init=systemd".to_owned(),
             "cgroup=2".to_owned(),
+            "os_id=debian".to_owned(),
+            "kernel=6.1.0-18-amd64".to_owned(),
+            "umask=0022".to_owned(),
+            "gateway=eth0 10.10.0.1".to_owned(),
             "capabilities=000001ffffffffff".to_owned(),
             "kernel_config=readable".to_owned(),
             "conntrack=writable".to_owned(),
@@ -125,6 +130,7 @@ impl Machine {
         if self.swap {
             lines.push("swap=/dev/sda2".to_owned());
         }
+        lines.extend(self.further.iter().cloned());
         if self.ledger {
             lines.push("ledger=present".to_owned());
         }

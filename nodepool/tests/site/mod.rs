@@ -2,24 +2,27 @@
 
 mod api;
 mod machine;
+pub(crate) mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use cluster_config::Cluster;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
-use nodepool::commands::{Artefacts, Create, Outcome, create};
+use nodepool::commands::{Artefacts, Create, Look, Looked, Outcome, create, look};
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
+use nodepool::core::preflight::network::Listening;
 use nodepool::error::Failure;
 use nodepool::lbnode::Lbnode;
 use nodepool::oci::Archive;
 use nodepool::remote::{Connector, Held, Hold, Output, Remote, RemoteFailure, Script};
-use nodepool::run::{Interrupt, LogDirectory, World};
+use nodepool::run::{Fleet, Interrupt, LogDirectory, World};
 use nodepool::script::LOCK_TAKEN;
 use nodepool::ui::Ui;
 use nodepool::workspace::Workspace;
@@ -43,6 +46,7 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct Site {
     inner: Arc<Mutex<Inner>>,
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) desired: Desired,
     pub(crate) artefacts: Artefacts,
     pub(crate) folder: Arc<tempfile::TempDir>,
@@ -64,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) refuses: Option<String>,
     /// Addresses of etcd's members.
     pub(crate) etcd: BTreeSet<IpAddr>,
+    /// What is wrong with the network.
+    pub(crate) network: network::Network,
     /// Changing commands so far, as `address id first-argument`.
     pub(crate) changes: Vec<String>,
     pub(crate) fault: Option<(usize, Fault)>,
@@ -93,12 +99,14 @@ impl Site {
             workloads: Vec::new(),
             refuses: None,
             etcd: BTreeSet::new(),
+            network: network::Network::default(),
             changes: Vec::new(),
             fault: None,
             locked_by: None,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            cluster: Arc::new(cluster),
             desired,
             artefacts: artefacts(folder.path()),
             folder: Arc::new(folder),
@@ -120,23 +128,12 @@ impl Site {
 
     /// One `lbctl create cluster`.
     pub(crate) async fn create(&self) -> Result<Outcome, Failure> {
-        let interrupt = Interrupt::default();
-        *self.interrupt.lock().expect("no test thread has panicked") = interrupt.clone();
+        let interrupt = self.fresh_interrupt();
         let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
         let log = LogDirectory::new(workspace.directory(), "create cluster");
-        let ui = Ui {
-            quiet: true,
-            color: false,
-            animate: false,
-        };
-        let world = World {
-            connector: self,
-            api: self,
-            ui,
-            interrupt: &interrupt,
-            log: &log,
-        };
+        let world = self.world(&interrupt, &log);
         let input = Create {
+            cluster: &self.cluster,
             desired: &self.desired,
             artefacts: &self.artefacts,
             workspace: &workspace,
@@ -145,10 +142,49 @@ impl Site {
         create(&world, input).await
     }
 
+    /// The look that `lbctl check preflight` takes.
+    pub(crate) async fn look(&self) -> Result<Looked, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "check preflight");
+        let world = self.world(&interrupt, &log);
+        let fleet = Fleet::connect(&world, &self.desired).await?;
+        let input = Look {
+            cluster: &self.cluster,
+            desired: &self.desired,
+            artefacts: &self.artefacts,
+            replace_edited: false,
+            listening: Listening::Long,
+        };
+        look(&world, &fleet, input).await
+    }
+
+    fn fresh_interrupt(&self) -> Interrupt {
+        let interrupt = Interrupt::default();
+        *self.interrupt.lock().expect("no test thread has panicked") = interrupt.clone();
+        interrupt
+    }
+
+    fn world<'a>(&'a self, interrupt: &'a Interrupt, log: &'a LogDirectory) -> World<'a> {
+        World {
+            connector: self,
+            api: self,
+            ui: Ui {
+                quiet: true,
+                color: false,
+                animate: false,
+            },
+            interrupt,
+            log,
+        }
+    }
+
     /// The machines, the API and their past under another cluster file.
     pub(crate) fn edit(&mut self, text: &str) {
         let loaded = cluster_config::load(text, "cluster.yaml");
-        self.desired = from_config::desired(&loaded.cluster.expect("the file is valid"));
+        let cluster = loaded.cluster.expect("the file is valid");
+        self.desired = from_config::desired(&cluster);
+        self.cluster = Arc::new(cluster);
     }
 
     /// All logs of all runs.
@@ -171,8 +207,21 @@ impl Site {
         text
     }
 
+    fn press_ctrl_c(&self) {
+        let interrupt = self.interrupt.lock().expect("no test thread has panicked");
+        interrupt.ask();
+    }
+
     fn run_on(&self, address: IpAddr, script: &Script) -> Result<Output, RemoteFailure> {
         let mut inner = self.inner();
+        if script.id.starts_with("probe-") {
+            let interrupted = inner.network.ctrl_c == Some(script.id);
+            let output = network::answer(&inner, address, script);
+            if interrupted {
+                self.press_ctrl_c();
+            }
+            return Ok(output);
+        }
         if !script.exclusive {
             let machine = inner
                 .machines
@@ -224,10 +273,7 @@ impl Site {
         match fault {
             Some(Fault::After | Fault::Half) => Err(RemoteFailure::Lost),
             Some(Fault::CtrlC) => {
-                self.interrupt
-                    .lock()
-                    .expect("no test thread has panicked")
-                    .ask();
+                self.press_ctrl_c();
                 Ok(output)
             }
             _ => Ok(output),
@@ -245,8 +291,11 @@ impl Remote for Line {
         async move { self.site.run_on(self.address, script) }.boxed()
     }
 
-    fn hold<'a>(&'a self, _: &'a Script) -> BoxFuture<'a, Result<Hold, RemoteFailure>> {
+    fn hold<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Hold, RemoteFailure>> {
         async move {
+            if script.id.starts_with("probe-") {
+                return Ok(network::hold(&self.site, self.address, script));
+            }
             if let Some(holder) = self.site.inner().locked_by.clone() {
                 return Ok(Hold::Ended(Output {
                     status: LOCK_TAKEN,

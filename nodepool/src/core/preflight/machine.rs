@@ -1,81 +1,16 @@
-//! Checks of one machine by itself.
+//! Checks of one machine by itself: software, address, membership.
 
-use super::{Notes, Preflight};
+use super::{Check, Notes, Preflight};
 use crate::core::desired::{Desired, Machine};
 use crate::core::facts::ConfigOwner;
 use crate::core::plan::containerd_suits;
 use crate::manifest::{cni, containerd};
 
-/// Programs that scripts need, with the package that has them.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("flock", "util-linux"),
-    ("sha256sum", "coreutils"),
-    ("mktemp", "coreutils"),
-    ("ip", "iproute2"),
-    ("ss", "iproute2"),
-    ("systemctl", "systemd"),
-];
-/// Free space that the software and images of a node need.
-const DISK_KIB: u64 = 3 * 1024 * 1024;
-
 pub(super) fn check(preflight: &Preflight<'_>, machine: &Machine, notes: &mut Notes<'_>) {
-    system(notes);
     software(preflight, notes);
     containerd_config(preflight, notes);
     address(machine, notes);
     membership(preflight.desired, machine, notes);
-}
-
-fn system(notes: &mut Notes<'_>) {
-    let facts = notes.facts;
-    if facts.init != "systemd" {
-        notes.fail(
-            "systemd",
-            format!("process 1 is `{}`, not systemd", facts.init),
-            "use a distribution that runs systemd: kubelet and containerd are its services",
-        );
-    }
-    for (program, package) in PROGRAMS {
-        if !facts.programs.contains_key(program) {
-            notes.fail(
-                "programs",
-                format!("the program `{program}` is missing"),
-                format!("install the package `{package}`"),
-            );
-        }
-    }
-    if !facts.swap.is_empty() {
-        notes.fail(
-            "swap",
-            format!("swap is on: {}", facts.swap.join(", ")),
-            "run `swapoff -a` and take the swap lines out of /etc/fstab: the kubelet refuses to run with swap",
-        );
-    }
-    if !facts.ledger && facts.disk_free_kib < DISK_KIB {
-        notes.fail(
-            "disk",
-            format!(
-                "{} MiB are free on /, {} MiB are needed",
-                facts.disk_free_kib / 1024,
-                DISK_KIB / 1024
-            ),
-            "free some space or give the machine a larger disk",
-        );
-    }
-    if facts.hostname.is_empty() || facts.hostname == "localhost" {
-        notes.fail(
-            "hostname",
-            format!("the host name is `{}`", facts.hostname),
-            "set a name of its own with `hostnamectl set-hostname NAME`: it becomes the node's name",
-        );
-    }
-    if facts.nameservers.is_empty() {
-        notes.warn(
-            "resolver",
-            "/etc/resolv.conf has no name server",
-            "give it one, or CoreDNS has nobody to forward to",
-        );
-    }
 }
 
 fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
@@ -84,7 +19,7 @@ fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
     if let Some(bundle) = preflight.bundle {
         if bundle.architecture != architecture {
             notes.fail(
-                "bundle-architecture",
+                Check::BundleArchitecture,
                 format!(
                     "the machine is {architecture}, the bundle `{}` is for {}",
                     bundle.directory.display(),
@@ -95,7 +30,7 @@ fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
         }
     } else if facts.kubeadm.is_none() || facts.kubelet.is_none() {
         notes.fail(
-            "kubeadm",
+            Check::Kubeadm,
             "neither a bundle is given nor are kubeadm and kubelet installed",
             "pass the software with `--bundle DIR`, or install kubeadm and kubelet on the machine",
         );
@@ -103,7 +38,7 @@ fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
     let lbnode = preflight.lbnode;
     if lbnode.architecture != architecture {
         notes.fail(
-            "lbnode-architecture",
+            Check::LbnodeArchitecture,
             format!(
                 "the machine is {architecture}, `{}` is for {}",
                 lbnode.path.display(),
@@ -122,7 +57,7 @@ fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
         && !cni::PLUGINS.iter().all(bundle_has)
     {
         notes.fail(
-            "cni-plugins",
+            Check::CniPlugins,
             format!(
                 "the CNI plugins {} are not in /opt/cni/bin",
                 cni::PLUGINS.join(", ")
@@ -136,7 +71,7 @@ fn containerd_config(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
     let facts = notes.facts;
     if facts.containerd.version.is_none() || !facts.programs.contains_key("ctr") {
         notes.fail(
-            "containerd",
+            Check::Containerd,
             "containerd is not installed",
             "install the distribution's package `containerd` (or `containerd.io`)",
         );
@@ -151,7 +86,7 @@ fn containerd_config(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
             format!(", `sandbox_image = \"{}\"`", bundle.pause_image)
         });
         notes.fail(
-            "containerd-config",
+            Check::ContainerdConfig,
             format!("`{path}` was edited by somebody and does not suit Kubernetes"),
             format!(
                 "set `SystemdCgroup = true`{sandbox} and keep the `cri` plugin on in it, or let `--yes` replace it (reset brings the original back)"
@@ -169,13 +104,35 @@ fn address(machine: &Machine, notes: &mut Notes<'_>) {
             .map(|(_, net)| net.addr().to_string())
             .collect();
         notes.fail(
-            "node-address",
+            Check::NodeAddress,
             format!(
                 "the machine does not have the address {}, only {}",
                 machine.node_ip,
                 have.join(", ")
             ),
             "correct `address` or `k8sIP` in the cluster file",
+        );
+    }
+    let routers = machine
+        .load_balancer
+        .iter()
+        .flat_map(|files| &files.vrrp.routers);
+    let named = routers
+        .filter_map(|router| router.interface.as_deref())
+        .next();
+    let addresses = &notes.facts.addresses;
+    if let Some(named) = named
+        && !addresses.iter().any(|(interface, _)| interface == named)
+    {
+        let mut have: Vec<&str> = addresses.iter().map(|(name, _)| name.as_str()).collect();
+        have.dedup();
+        notes.fail(
+            Check::NodeAddress,
+            format!(
+                "the machine has no interface `{named}` with an address, only {}",
+                have.join(", ")
+            ),
+            "correct `loadBalancer.vrrp.interface` in the cluster file, or leave it out: the interface that holds the node's address is taken then",
         );
     }
 }
@@ -186,13 +143,13 @@ fn membership(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
     if let Some(member) = &facts.member {
         if member.cluster != desired.name {
             notes.fail(
-                "membership",
+                Check::Membership,
                 format!("the machine belongs to the cluster `{}`", member.cluster),
                 reset,
             );
         } else if member.role != machine.role.membership() {
             notes.fail(
-                "membership",
+                Check::Membership,
                 format!(
                     "the machine is a {} of this cluster, the file makes it a {}",
                     member.role,
@@ -211,13 +168,13 @@ fn membership(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
         .find(|server| !expected.contains(server));
     if let Some(server) = foreign {
         notes.fail(
-            "membership",
+            Check::Membership,
             format!("the machine belongs to a cluster at {server}"),
             reset,
         );
     } else if !facts.ledger && facts.half_done() {
         notes.fail(
-            "membership",
+            Check::Membership,
             "Kubernetes is installed on the machine, and not by lbctl",
             reset,
         );

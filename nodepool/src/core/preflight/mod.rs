@@ -1,11 +1,25 @@
 //! What must be true before anything is changed: facts → findings, all of all machines at once.
+//!
+//! Machines by themselves: `system`, `machine`, `surroundings`, `ports`. Machines beside each other: `together`,
+//! `networks`. What only the network can tell: [`network`], which plans what the machines ask of it and judges the
+//! answers.
 
+mod assessment;
+mod check;
 mod machine;
+pub mod network;
+mod networks;
 mod ports;
+mod surroundings;
+mod system;
 mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+pub use assessment::{Done, NodeResult, Verdict, assess};
+pub use check::Check;
+use cluster_config::Cluster;
 
 use serde::Serialize;
 
@@ -26,8 +40,8 @@ pub struct Finding {
     /// Host name, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Stable name of the check.
-    pub check: &'static str,
+    /// Which check.
+    pub check: Check,
     /// What is wrong.
     pub cause: String,
     /// What to do.
@@ -49,8 +63,8 @@ pub enum Severity {
 pub enum Reach {
     /// Not at all.
     Down {
-        /// Stable name of the check that failed.
-        check: &'static str,
+        /// The check that failed.
+        check: Check,
         /// In words.
         cause: String,
         /// What to do.
@@ -60,21 +74,12 @@ pub enum Reach {
     Up(Box<Facts>),
 }
 
-/// An answer to the question who has a virtual IP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VipAnswer {
-    /// The virtual IP.
-    pub vip: IpAddr,
-    /// MAC address of whoever answered.
-    pub mac: String,
-    /// Interface of the asking machine.
-    pub interface: String,
-}
-
 /// Everything the checks look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Preflight<'a> {
-    /// What should be.
+    /// The cluster file.
+    pub cluster: &'a Cluster,
+    /// What it asks for.
     pub desired: &'a Desired,
     /// Software for the machines, if any.
     pub bundle: Option<&'a Bundle>,
@@ -99,14 +104,16 @@ pub fn check(preflight: &Preflight<'_>) -> Vec<Finding> {
                     facts,
                     findings: &mut findings,
                 };
+                system::check(machine, &mut notes);
                 machine::check(preflight, machine, &mut notes);
+                surroundings::check(preflight.desired, machine, &mut notes);
                 ports::check(preflight.desired, machine, &mut notes);
             }
             Some(Reach::Down { check, cause, fix }) => findings.push(Finding {
                 severity: Severity::Fail,
                 address: Some(machine.address),
                 node: None,
-                check,
+                check: *check,
                 cause: cause.clone(),
                 fix: fix.clone(),
             }),
@@ -114,33 +121,34 @@ pub fn check(preflight: &Preflight<'_>) -> Vec<Finding> {
         }
     }
     together::check(preflight, &mut findings);
+    networks::check(preflight, &mut findings);
     findings
 }
 
-/// Findings for the answers to the question who has the virtual IPs. `asked`: machine by address.
-pub fn vip_answers(
-    answers: &BTreeMap<IpAddr, Vec<VipAnswer>>,
-    node: impl Fn(IpAddr) -> Option<String>,
-) -> Vec<Finding> {
-    let answers = answers
-        .iter()
-        .flat_map(|(asked, answers)| answers.iter().map(move |a| (asked, a)));
-    answers
-        .map(|(asked, answer)| Finding {
-            severity: Severity::Fail,
-            address: Some(*asked),
-            node: node(*asked),
-            check: "vip-free",
-            cause: format!(
-                "the virtual IP {} is already in use: {} answers for it on {}",
-                answer.vip, answer.mac, answer.interface
-            ),
-            fix: format!(
-                "find the machine with MAC {} and take {} off it, or choose another address for `controlPlaneVIP`",
-                answer.mac, answer.vip
-            ),
-        })
-        .collect()
+/// What [`check`] looks at on each machine that could be reached.
+pub fn performed(preflight: &Preflight<'_>) -> Done {
+    let mut done = Done::new();
+    for machine in &preflight.desired.machines {
+        if let Some(Reach::Up(facts)) = preflight.machines.get(&machine.address) {
+            let carries = machine.load_balancer.is_some() || machine.lbnode;
+            let concerns = |check: &Check| match check {
+                Check::Sudo => facts.uid == 0,
+                Check::RpFilter | Check::StrictArp | Check::VipSubnet => carries,
+                Check::PoolSubnet => machine.lbnode,
+                Check::SameNetwork => carries || machine.is_control_plane(),
+                Check::CniPlugins => preflight.routed_network,
+                Check::BundleArchitecture => preflight.bundle.is_some(),
+                other => *other < Check::Probe || *other == Check::VipFree,
+            };
+            let checks: BTreeSet<Check> = Check::ALL
+                .iter()
+                .copied()
+                .filter(|check| concerns(check))
+                .collect();
+            done.insert(machine.address, checks);
+        }
+    }
+    done
 }
 
 /// Whether anything forbids to go on.
@@ -158,15 +166,15 @@ struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn fail(&mut self, check: &'static str, cause: impl Into<String>, fix: impl Into<String>) {
+    fn fail(&mut self, check: Check, cause: impl Into<String>, fix: impl Into<String>) {
         self.note(Severity::Fail, check, cause.into(), fix.into());
     }
 
-    fn warn(&mut self, check: &'static str, cause: impl Into<String>, fix: impl Into<String>) {
+    fn warn(&mut self, check: Check, cause: impl Into<String>, fix: impl Into<String>) {
         self.note(Severity::Warn, check, cause.into(), fix.into());
     }
 
-    fn note(&mut self, severity: Severity, check: &'static str, cause: String, fix: String) {
+    fn note(&mut self, severity: Severity, check: Check, cause: String, fix: String) {
         self.findings.push(Finding {
             severity,
             address: Some(self.address),

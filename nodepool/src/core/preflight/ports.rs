@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Notes;
-use crate::core::desired::{API_SERVER_PORT, Desired, Machine};
+use super::{Check, Notes};
+use crate::core::desired::{API_SERVER_PORT, Desired, HEARTBEAT_PORT, Machine};
 
 struct Port {
     number: u16,
@@ -12,19 +12,29 @@ struct Port {
     /// Name of its file.
     program: &'static str,
     what: &'static str,
+    udp: bool,
+    /// Of a pod that the cluster's API makes.
+    of_pods: bool,
 }
 
 pub(super) fn check(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
+    let facts = notes.facts;
+    let sockets = |udp: bool| {
+        if udp {
+            &facts.wiring.udp
+        } else {
+            &facts.listeners
+        }
+    };
     for port in wanted(desired, machine) {
-        let taken = notes
-            .facts
-            .listeners
-            .iter()
-            .find(|l| l.clashes(port.address, port.number));
+        let mut sockets = sockets(port.udp).iter();
+        let taken = sockets.find(|l| l.clashes(port.address, port.number));
         let Some(listener) = taken else { continue };
         let holder = listener.process.as_ref();
-        let ours = notes.facts.ledger && holder.is_some_and(|(program, _)| program == port.program);
-        if ours {
+        // What runs in a pod of a cluster that lives is its own.
+        let pods = port.of_pods && facts.is_member_of(&desired.name);
+        let ours = facts.ledger && holder.is_some_and(|(program, _)| program == port.program);
+        if ours || pods {
             continue;
         }
         let holder = holder.map_or_else(
@@ -32,10 +42,12 @@ pub(super) fn check(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>)
             |(program, pid)| format!("`{program}` (pid {pid})"),
         );
         notes.fail(
-            "ports",
+            Check::Ports,
             format!(
-                "port {} is taken by {holder}; {} needs it",
-                port.number, port.what
+                "port {}{} is taken by {holder}; {} needs it",
+                port.number,
+                if port.udp { "/udp" } else { "" },
+                port.what
             ),
             format!(
                 "stop that program on the machine, or give it another port than {}",
@@ -51,8 +63,26 @@ fn wanted(desired: &Desired, machine: &Machine) -> Vec<Port> {
         address: None,
         program,
         what,
+        udp: false,
+        of_pods: false,
     };
-    let mut ports = vec![everywhere(10250, "kubelet", "the kubelet")];
+    let on = |address: IpAddr, port: Port| Port {
+        address: Some(address),
+        ..port
+    };
+    let of_pods = |port: Port| Port {
+        of_pods: true,
+        ..port
+    };
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let mut ports = vec![
+        everywhere(10250, "kubelet", "the kubelet"),
+        on(
+            loopback,
+            everywhere(10248, "kubelet", "the kubelet's health page"),
+        ),
+        of_pods(everywhere(10256, "kube-proxy", "kube-proxy's health page")),
+    ];
     if machine.is_control_plane() {
         ports.extend([
             everywhere(API_SERVER_PORT, "kube-apiserver", "the API server"),
@@ -63,29 +93,32 @@ fn wanted(desired: &Desired, machine: &Machine) -> Vec<Port> {
         ]);
     }
     if machine.load_balancer.is_some() {
-        let loopback = Some(IpAddr::from([127, 0, 0, 1]));
         ports.extend([
             everywhere(11000, "lbnode", "the proxy's status page"),
-            Port {
-                number: 11003,
-                address: loopback,
-                program: "lbnode",
-                what: "the routers' status page",
-            },
-            Port {
-                number: 11443,
-                address: loopback,
-                program: "lbnode",
-                what: "the proxy's loopback front end",
-            },
+            on(
+                loopback,
+                everywhere(11003, "lbnode", "the routers' status page"),
+            ),
+            on(
+                loopback,
+                everywhere(11443, "lbnode", "the proxy's loopback front end"),
+            ),
         ]);
-        let front = |vip| Port {
-            number: desired.vip_port,
-            address: Some(vip),
-            program: "lbnode",
-            what: "the proxy on the virtual IP",
+        let front = |vip| {
+            let port = everywhere(desired.vip_port, "lbnode", "the proxy on the virtual IP");
+            on(vip, port)
         };
         ports.extend(desired.vips().map(front));
+    }
+    if machine.lbnode {
+        let heartbeats = everywhere(HEARTBEAT_PORT, "lbnode", "the speakers' heartbeat");
+        ports.extend([
+            of_pods(everywhere(11004, "lbnode", "the speaker's status page")),
+            of_pods(Port {
+                udp: true,
+                ..heartbeats
+            }),
+        ]);
     }
     ports
 }

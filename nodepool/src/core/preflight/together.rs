@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Preflight, Reach, Severity};
+use super::{Check, Finding, Preflight, Reach, Severity};
 use crate::core::desired::Machine;
 use crate::core::facts::Facts;
 use crate::core::plan::cluster_lives;
@@ -38,7 +38,7 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
             fail(
                 machine,
                 facts,
-                "hostname",
+                Check::Hostname,
                 format!(
                     "{} and {} have the same host name `{}`",
                     first.address, machine.address, facts.hostname
@@ -49,19 +49,25 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
         }
     }
 
-    if let Some((reference, first)) = up.first() {
-        for (machine, facts) in &up[1..] {
-            let apart = facts.now - first.now;
-            if apart.abs() > CLOCK_SECONDS {
-                fail(
-                    machine,
-                    facts,
-                    "clock",
-                    format!("its clock is {apart} s off that of {}", reference.address),
-                    "set up time synchronisation (chrony or systemd-timesyncd) on both".to_owned(),
-                );
-            }
+    // Whoever is with the majority is right.
+    let mut clocks: Vec<i64> = up.iter().map(|(_, facts)| facts.now).collect();
+    clocks.sort_unstable();
+    let middle = clocks.get(clocks.len() / 2).copied().unwrap_or_default();
+    for (machine, facts) in &up {
+        let apart = facts.now - middle;
+        if apart.abs() > CLOCK_SECONDS {
+            fail(
+                machine,
+                facts,
+                Check::Clock,
+                format!("its clock is {apart} s off those of the others"),
+                "set up time synchronisation (chrony or systemd-timesyncd) on all machines"
+                    .to_owned(),
+            );
         }
+    }
+
+    if let Some((reference, first)) = up.first() {
         let versions = up
             .iter()
             .map(|(machine, facts)| (machine, facts, facts.kubeadm.as_deref()));
@@ -73,7 +79,7 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
                 fail(
                     machine,
                     facts,
-                    "kubeadm",
+                    Check::Kubeadm,
                     format!(
                         "kubeadm {} is installed, but {} on {}",
                         version.unwrap_or("-"),
@@ -96,7 +102,7 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
             fail(
                 machine,
                 facts,
-                "membership",
+                Check::Membership,
                 "the machine belongs to a cluster of this name that has no control plane any more"
                     .to_owned(),
                 "run `lbctl reset cluster` with this file, then create again".to_owned(),
@@ -110,7 +116,7 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
                 fail(
                     machine,
                     facts,
-                    "vip-free",
+                    Check::VipFree,
                     format!(
                         "the virtual IP {vip} is configured on the machine's interface {interface}"
                     ),
