@@ -125,7 +125,7 @@ pub fn check(preflight: &Preflight<'_>) -> Vec<Finding> {
     findings
 }
 
-/// What [`check`] looks at on each machine that could be reached.
+/// What [`check()`] looks at on each machine that could be reached.
 pub fn performed(preflight: &Preflight<'_>) -> Done {
     let mut done = Done::new();
     for machine in &preflight.desired.machines {
