@@ -1,5 +1,7 @@
 //! Bytes from networks and users: known shapes, cut everywhere and with every byte changed.
 
+#[path = "invariants/annotations.rs"]
+mod annotations;
 #[path = "invariants/frame.rs"]
 mod frame;
 #[path = "invariants/heartbeat.rs"]
@@ -7,12 +9,29 @@ mod heartbeat;
 #[path = "invariants/object.rs"]
 mod object;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
+use dataplane::core::peers::{membership::Membership, state::NodeState};
 use l2::wire::{ArpPacket, MacAddr, NeighborAdvert, NeighborSolicit};
 use proptest::prelude::*;
 
 const THEIRS: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 9]);
+
+/// A signed heartbeat around a state, for inputs to start from.
+fn sample() -> Vec<u8> {
+    let mut one = Membership::new("n2", 5, Duration::from_millis(800));
+    one.keys_mut()
+        .replace(heartbeat::now(), &heartbeat::secrets());
+    let address = IpAddr::from([10, 0, 0, 1]);
+    one.set_addresses(&BTreeMap::from([(heartbeat::RECEIVER.to_owned(), address)]));
+    one.set_state(heartbeat::now(), &NodeState::default());
+    let bytes = one.poll_transmit().expect("a heartbeat").bytes;
+    bytes[..bytes.len() - 32].to_vec()
+}
 
 fn cut_and_changed(bytes: &[u8], hold: fn(&[u8])) {
     for cut in 0..=bytes.len() {
@@ -29,7 +48,7 @@ fn cut_and_changed(bytes: &[u8], hold: fn(&[u8])) {
 
 #[test]
 fn heartbeats_cut_and_changed() {
-    cut_and_changed(&heartbeat::sample(), heartbeat::hold);
+    cut_and_changed(&sample(), heartbeat::hold);
 }
 
 #[test]
@@ -62,7 +81,27 @@ fn objects_cut_and_changed() {
         }
     }
     let annotations = b"metallb.io/loadBalancerIPs=10.0.0.1,fd00::1\nmetallb.universe.tf/address-pool=p\nlbipam.cilium.io/ips=10.0.0.1\nloadBalancerIP=10.0.0.1";
-    cut_and_changed(annotations, object::annotations_hold);
+    cut_and_changed(annotations, annotations::hold);
+}
+
+/// What a fuzzer once found a way to stays looked at.
+#[test]
+fn the_corpora_hold() {
+    replay("heartbeat", heartbeat::hold);
+    replay("frame", frame::hold);
+    replay("object", object::hold);
+    replay("annotations", annotations::hold);
+}
+
+fn replay(target: &str, hold: fn(&[u8])) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let files: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").collect();
+    assert!(files.len() > 10, "{} is nearly empty", folder.display());
+    for file in files {
+        hold(&std::fs::read(file.expect("an entry").path()).expect("bytes"));
+    }
 }
 
 proptest! {
@@ -71,6 +110,6 @@ proptest! {
         heartbeat::hold(&bytes);
         frame::hold(&bytes);
         object::hold(&bytes);
-        object::annotations_hold(&bytes);
+        annotations::hold(&bytes);
     }
 }

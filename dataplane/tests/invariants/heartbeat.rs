@@ -14,30 +14,19 @@ use dataplane::core::peers::{
     state::NodeState,
 };
 
-const RECEIVER: &str = "n1";
+pub(crate) const RECEIVER: &str = "n1";
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 #[expect(
     clippy::disallowed_methods,
     reason = "some instant is needed to count from"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-fn secrets() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn secrets() -> BTreeMap<String, Vec<u8>> {
     BTreeMap::from([("key".to_owned(), vec![7; 32])])
-}
-
-/// A signed heartbeat around a state, for inputs to start from.
-pub(crate) fn sample() -> Vec<u8> {
-    let mut one = Membership::new("n2", 5, Duration::from_millis(800));
-    one.keys_mut().replace(now(), &secrets());
-    let address = IpAddr::from([10, 0, 0, 1]);
-    one.set_addresses(&BTreeMap::from([(RECEIVER.to_owned(), address)]));
-    one.set_state(now(), &NodeState::default());
-    let bytes = one.poll_transmit().expect("a heartbeat").bytes;
-    bytes[..bytes.len() - 32].to_vec()
 }
 
 /// `bytes` is a datagram without its code.

@@ -1,14 +1,9 @@
 // Objects that users wrote, as JSON: no panic, and what makes no sense is said or left out.
 
-use std::collections::BTreeMap;
-
-use dataplane::{
-    core::{family::Family, request::Request},
-    k8s::{
-        convert::{self, Classes},
-        crd::{AddressBlock, AddressPool, L2Advertisement, Speaker},
-        metallb::{IPAddressPool, MetalLbAdvertisement},
-    },
+use dataplane::k8s::{
+    convert::{self, Classes},
+    crd::{AddressBlock, AddressPool, L2Advertisement, Speaker},
+    metallb::{IPAddressPool, MetalLbAdvertisement},
 };
 use k8s_openapi::api::{
     core::v1::{Node, Service},
@@ -45,28 +40,4 @@ pub(crate) fn hold(bytes: &[u8]) {
     read(bytes, |one: &MetalLbAdvertisement| {
         convert::metallb_advertisement(one)
     });
-}
-
-/// Lines of `annotation=value`.
-pub(crate) fn annotations_hold(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().filter_map(|line| line.split_once('='));
-    let annotations: BTreeMap<String, String> = lines
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let asked = annotations.get("loadBalancerIP").map(String::as_str);
-    for families in [
-        &[Family::V4][..],
-        &[Family::V6],
-        &[Family::V4, Family::V6],
-        &[],
-    ] {
-        let request = Request::read(&annotations, asked, families);
-        for family in Family::ALL {
-            if let Some(address) = request.address(family) {
-                assert_eq!(Family::of(address), family);
-                assert!(families.contains(&family), "nobody asked for {family:?}");
-            }
-        }
-    }
 }
