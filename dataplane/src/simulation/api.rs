@@ -90,10 +90,7 @@ impl World {
         let listed = self.speakers();
         let one = &mut self.nodes[node];
         one.directory.clone_from(&self.directory);
-        if one.listed != listed {
-            one.listed = listed;
-            one.listed_since = self.now;
-        }
+        one.listed = listed;
         one.inform(self.now);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::world::World;
+use super::{network::LONGEST_WAY, world::World};
 use crate::core::{
     ownership::NodeView,
     peers::state::{Fitness, NodeState, Phase},
@@ -134,16 +134,15 @@ impl World {
         Ok(())
     }
 
-    /// Whether `to` has to know what `from` does: it hears it, and either the other way round as well, or
-    /// they had met before `from` became deaf. A node that starts deaf cannot prove that it is no recording, nor can
-    /// one that ran only while `to` did not.
+    /// Whether `to` has to know what `from` does: it hears it, and either the other way round as well (and one was told
+    /// of the other), or it heard `from` since both run. A node that starts deaf cannot prove that it is no recording.
     fn must_agree(&self, from: usize, to: usize) -> bool {
-        let mutual = self.network.reaches(to, from);
+        let mutual = self.network.reaches(to, from) && self.are_introduced(from, to);
         let (one, two) = (&self.nodes[from], &self.nodes[to]);
-        let since = one.awake_since;
-        let introduced = one.listed_since.max(two.listed_since);
-        let met = since.max(introduced) < self.cut_since && two.ran_between(since, self.cut_since);
-        self.network.reaches(from, to) && self.are_introduced(from, to) && (mutual || met)
+        // What was on its way, or waited in a socket, when they woke is from before.
+        let known = one.awake_since.max(two.awake_since) + LONGEST_WAY;
+        let met = two.last_heard(&one.name).is_some_and(|at| at > known);
+        self.network.reaches(from, to) && (mutual || met)
     }
 
     /// Whether one of the two was told where the other listens; else neither can know of the other.

@@ -16,6 +16,9 @@ pub struct Network<P> {
     sent: u64,
 }
 
+/// No message is longer on its way than this.
+pub const LONGEST_WAY: Duration = Duration::from_millis(350);
+
 /// How well a network carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quality {

@@ -48,16 +48,14 @@ pub(super) struct Node {
     pub(super) directory: Directory,
     /// Where the others listen, said the API.
     pub(super) listed: BTreeMap<String, IpAddr>,
-    /// When that last became something else.
-    pub(super) listed_since: Duration,
     pub(super) welcome: bool,
     pub(super) draining: bool,
     /// When it started, or ran again after a pause.
     pub(super) awake_since: Duration,
     /// Whom it heard when it was stopped last.
     pub(super) heard_before_pause: BTreeSet<String>,
-    /// From when to when it ran before that, since it started.
-    awake_before: Vec<(Duration, Duration)>,
+    /// When it was stopped last, in this life.
+    pub(super) paused_since: Option<Duration>,
     /// It says what it does.
     pub(super) talkative: bool,
     start: Instant,
@@ -88,12 +86,11 @@ impl Node {
             paused_until: None,
             directory: Directory::default(),
             listed: BTreeMap::new(),
-            listed_since: Duration::ZERO,
             welcome: true,
             draining: false,
             awake_since: Duration::ZERO,
             heard_before_pause: BTreeSet::new(),
-            awake_before: Vec::new(),
+            paused_since: None,
             talkative: false,
             start,
             pace,
@@ -126,7 +123,7 @@ impl Node {
         self.starts += 1;
         self.draining = false;
         self.awake_since = at;
-        self.awake_before.clear();
+        self.paused_since = None;
         let now = self.clock(at);
         let mut speaker = Speaker::new(
             now,
@@ -210,7 +207,7 @@ impl Node {
 
     /// Stops running until `until`.
     pub(super) fn pause(&mut self, at: Duration, until: Duration) {
-        self.awake_before.push((self.awake_since, at));
+        self.paused_since = Some(at);
         self.paused_until = Some(until);
         let peers = self.speaker.iter().flat_map(|one| one.membership().peers());
         let heard = peers.filter(|(_, peer)| peer.is_alive());
@@ -275,16 +272,13 @@ impl Node {
         effects
     }
 
-    /// Whether this life of it ran at some moment between `since` and `until`.
-    pub(super) fn ran_between(&self, since: Duration, until: Duration) -> bool {
-        let before = self.awake_before.iter();
-        let overlaps = |(from, to): (Duration, Duration)| from < until && to > since;
-        before.copied().any(overlaps) || overlaps((self.awake_since, Duration::MAX))
-    }
-
-    /// Since when it does not run.
-    pub(super) fn paused_since(&self) -> Option<Duration> {
-        self.awake_before.last().map(|(_, paused)| *paused)
+    /// When it last heard a proven word of another.
+    pub(super) fn last_heard(&self, other: &str) -> Option<Duration> {
+        let peers = self.speaker.as_ref()?.membership();
+        peers
+            .peer(other)?
+            .last_heard()
+            .map(|at| self.world_time(at))
     }
 
     /// Whether neighbours would get an answer from it.

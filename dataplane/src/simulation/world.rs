@@ -22,8 +22,6 @@ pub(super) struct World {
     pub(super) directory: Directory,
     /// Beside each node: who the neighbours there believe has an address.
     pub(super) neighbours: Vec<BTreeMap<IpAddr, usize>>,
-    /// When a cut was made or healed last.
-    pub(super) cut_since: Duration,
     /// The first thing that must not happen even in the middle of an episode.
     pub(super) caught: Option<String>,
     /// What a node that was asked to end hands over, on a segment on which nothing else happens.
@@ -81,7 +79,6 @@ impl World {
             nodes,
             network,
             directory: Directory::default(),
-            cut_since: Duration::ZERO,
             caught: None,
             handed_over: Vec::new(),
             seed,
@@ -235,7 +232,6 @@ impl World {
                 self.spread_news();
             }
             Fault::Split { side, one_way } => {
-                self.cut_since = self.now;
                 for from in 0..self.nodes.len() {
                     for to in 0..self.nodes.len() {
                         let apart = side[from] != side[to];
@@ -245,7 +241,6 @@ impl World {
                 }
             }
             Fault::Heal => {
-                self.cut_since = self.now;
                 self.network.heal();
             }
             Fault::ApiDown(deaf) => {
@@ -320,9 +315,7 @@ impl World {
                 self.nodes[node].paused_until = None;
                 self.nodes[node].awake_since = self.now;
                 self.nodes[node].replug(self.now);
-                let slept = self.nodes[node]
-                    .paused_since()
-                    .map(|since| self.now - since);
+                let slept = self.nodes[node].paused_since.map(|since| self.now - since);
                 if let Err(what) = self.check_awake(node, slept.unwrap_or_default()) {
                     self.caught.get_or_insert(what);
                 }

@@ -70,6 +70,8 @@ pub struct Peer {
     unproven: u64,
     /// Its latest datagram: what is played again does not change where it is answered.
     unproven_sequence: u64,
+    /// When that came.
+    unproven_heard: Option<Instant>,
     window: ReplayWindow,
     heard: Option<Instant>,
     alive: bool,
@@ -257,6 +259,7 @@ impl Membership {
                     (peer.unproven, peer.unproven_sequence) =
                         (datagram.incarnation, datagram.sequence);
                     peer.source = Some((source, now));
+                    peer.unproven_heard = Some(now);
                 }
                 self.answer(now, &sender);
                 return Err(Rejection::Unproven);
@@ -266,6 +269,7 @@ impl Membership {
                 incarnation: datagram.incarnation,
                 unproven: 0,
                 unproven_sequence: 0,
+                unproven_heard: None,
                 // What came before the proof was not counted and may come again.
                 window: ReplayWindow::before(datagram.sequence),
                 version: 0,
@@ -305,14 +309,20 @@ impl Membership {
         Ok(Heard { appeared, changed })
     }
 
-    /// Buries who has been silent for too long; returns their names.
+    /// Buries who has been silent for too long, also who never proved itself; returns their names.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<String> {
         let mut buried = Vec::new();
-        for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.alive) {
-            if peer.heard.is_none_or(|heard| now >= heard + self.patience) {
+        for (name, peer) in &mut self.peers {
+            let died = peer.alive && peer.heard.is_none_or(|heard| now >= heard + self.patience);
+            if died {
                 peer.alive = false;
                 peer.hears_us = false;
                 peer.deaf_since = None;
+            }
+            let faded = peer
+                .unproven_heard
+                .take_if(|heard| now >= *heard + self.patience);
+            if died || faded.is_some() {
                 buried.push(name.clone());
             }
         }
@@ -321,11 +331,10 @@ impl Membership {
 
     /// When the next one is buried if it stays silent.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let heard = self
-            .peers
-            .values()
-            .filter(|peer| peer.alive)
-            .filter_map(|peer| peer.heard);
+        let heard = self.peers.values().flat_map(|peer| {
+            let alive = peer.heard.filter(|_| peer.alive);
+            alive.into_iter().chain(peer.unproven_heard)
+        });
         heard.min().map(|heard| heard + self.patience)
     }
 
@@ -374,10 +383,15 @@ impl Membership {
             return;
         };
         let heard = peer.heard.is_some_and(|heard| now < heard + self.patience);
-        let echo = match peer.unproven.max(peer.incarnation) {
-            unproven if unproven > peer.incarnation => unproven,
-            incarnation if heard => incarnation,
-            _ => 0,
+        let heard_unproven = peer
+            .unproven_heard
+            .is_some_and(|heard| now < heard + self.patience);
+        let echo = if peer.unproven > peer.incarnation && heard_unproven {
+            peer.unproven
+        } else if peer.unproven <= peer.incarnation && heard {
+            peer.incarnation
+        } else {
+            0
         };
         let known = peer.incarnation;
         let acknowledged = peer.version;
@@ -593,6 +607,55 @@ mod tests {
         );
         assert_eq!(pair.nodes[0].handle_timeout(last + PATIENCE), ["b"]);
         assert_eq!(pair.sees(0), (false, false));
+    }
+
+    /// It is deaf, so it may have announced what another has; neighbours have to be told when it is gone.
+    #[test]
+    fn who_never_proved_itself_is_buried_too() {
+        let mut pair = Pair::new();
+        pair.nodes[1].beat(pair.now);
+        let bytes = pair.nodes[1].poll_transmit().unwrap().bytes;
+        let heard = pair.nodes[0].handle_datagram(pair.now, place(1), &bytes);
+        assert_eq!(heard, Err(Rejection::Unproven));
+        let end = pair.now + PATIENCE;
+        assert_eq!(pair.nodes[0].poll_timeout(), Some(end));
+        let early = end - Duration::from_nanos(1);
+        assert_eq!(pair.nodes[0].handle_timeout(early), [""; 0]);
+        // Played again it is no sign of life.
+        let _ = pair.nodes[0].handle_datagram(early, place(1), &bytes);
+        assert_eq!(pair.nodes[0].handle_timeout(end), ["b"]);
+        assert_eq!(pair.nodes[0].poll_timeout(), None);
+        // Who proves itself is buried once.
+        let mut pair = Pair::new();
+        pair.step();
+        pair.step();
+        pair.now += PATIENCE;
+        assert_eq!(pair.nodes[0].handle_timeout(pair.now), ["b"]);
+        assert_eq!(pair.nodes[0].handle_timeout(pair.now), [""; 0]);
+    }
+
+    #[test]
+    fn a_node_that_hears_nothing_any_more_is_known_to_be_deaf_although_it_never_got_a_proof() {
+        let mut pair = Pair::new();
+        pair.nodes[0].beat(pair.now);
+        let bytes = pair.nodes[0].poll_transmit().unwrap().bytes;
+        let heard = pair.nodes[1].handle_datagram(pair.now, place(0), &bytes);
+        assert_eq!(heard, Err(Rejection::Unproven));
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            pair.now += Duration::from_millis(200);
+            for node in &mut pair.nodes {
+                node.handle_timeout(pair.now);
+                node.beat(pair.now);
+            }
+            while pair.nodes[0].poll_transmit().is_some() {}
+            while let Some(transmit) = pair.nodes[1].poll_transmit() {
+                let _ = pair.nodes[0].handle_datagram(pair.now, place(1), &transmit.bytes);
+            }
+            seen.push(pair.sees(0));
+        }
+        assert_eq!(seen.first(), Some(&(true, true)));
+        assert_eq!(seen.last(), Some(&(true, false)));
     }
 
     #[test]

@@ -211,7 +211,8 @@ impl Speaker {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.wake(now);
         if !self.membership.handle_timeout(now).is_empty() {
-            // The dead may have taken over something and announced it, and died before this node heard of it.
+            // The dead may have taken over something and announced it, and died before this node heard of it; so may
+            // somebody who heard nobody, whom nobody could believe.
             self.remind_neighbours(now);
             self.dirty = true;
         }
