@@ -10,7 +10,15 @@ impl Speaker {
     pub(super) fn wake(&mut self, now: Instant) {
         let asleep = now.saturating_duration_since(self.last_input);
         self.last_input = now;
-        if !self.answers() || asleep < self.timing.freeze() {
+        if asleep < self.timing.freeze() {
+            return;
+        }
+        if !self.answers() {
+            // The time to listen is not over because this node slept through it.
+            if self.hold_off.is_some() {
+                let awaited = self.awaited.take();
+                self.listen_again(now, awaited);
+            }
             return;
         }
         self.freezes += 1;
@@ -86,5 +94,71 @@ impl Speaker {
         } else {
             Phase::Serving
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::core::{
+        ownership::{Directory, NodeSet, Reach, Wanted},
+        samples::start,
+        segment::{Interface, InterfaceFilter},
+        speaker::Timing,
+    };
+
+    const TIMING: Timing = Timing {
+        heartbeat: Duration::from_millis(200),
+        patience: Duration::from_millis(800),
+        refresh: Duration::from_secs(60),
+    };
+
+    /// A node that starts beside another one, which is silent.
+    fn starting() -> Speaker {
+        let now = start();
+        let mut speaker = Speaker::new(now, "a", 1, TIMING, 1);
+        speaker.handle_keys(now, &BTreeMap::from([("k".to_owned(), vec![1; 32])]));
+        let interface = Interface {
+            index: 1,
+            name: "eth0".to_owned(),
+            mac: [2; 6],
+            up: true,
+            networks: vec![(IpAddr::from([10, 0, 0, 0]), 24)],
+        };
+        speaker.handle_links(now, vec![interface]);
+        let reach = Reach {
+            nodes: NodeSet::All,
+            interfaces: InterfaceFilter::default(),
+        };
+        let wanted = Wanted {
+            reaches: Arc::new([reach]),
+            endpoints: None,
+        };
+        let directory = Directory {
+            addresses: BTreeMap::from([(IpAddr::from([10, 0, 0, 9]), wanted)]),
+            nodes: ["a", "b"].map(str::to_owned).into(),
+        };
+        let listed = BTreeMap::from([("b".to_owned(), IpAddr::from([10, 0, 0, 2]))]);
+        speaker.handle_directory(now, Arc::new(directory), &listed, true);
+        speaker
+    }
+
+    #[test]
+    fn who_sleeps_through_the_time_to_listen_listens_when_it_wakes() {
+        let mut speaker = starting();
+        let woken = start() + TIMING.hold_off() * 2;
+        speaker.handle_timeout(woken);
+        assert_eq!(speaker.phase().0, Phase::Listening);
+        assert_eq!(speaker.holdings().count(), 0);
+        let mut now = woken;
+        while now < woken + TIMING.hold_off() {
+            assert_eq!(speaker.phase().0, Phase::Listening, "{:?}", now - woken);
+            now += TIMING.heartbeat;
+            speaker.handle_timeout(now);
+        }
+        assert_eq!(speaker.phase().0, Phase::Serving);
+        assert_eq!(speaker.holdings().count(), 1);
     }
 }
