@@ -1,6 +1,6 @@
 //! Interfaces of a node, and which of them an address belongs to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::Regex;
 
@@ -33,7 +33,29 @@ impl Interface {
                     .is_ok_and(|range| range.contains(address))
         })
     }
+
+    /// Where everybody on the link listens: the broadcast address of an IPv4 network of it, or else all nodes of
+    /// IPv6 (RFC 4291 §2.7.1).
+    pub fn everybody(&self) -> Option<IpAddr> {
+        let broadcast = |(network, prefix): &(IpAddr, u8)| match network {
+            IpAddr::V4(v4) if *prefix < 31 => {
+                let host = u32::MAX.checked_shr((*prefix).into())?;
+                Some(Ipv4Addr::from_bits(v4.to_bits() | host).into())
+            }
+            _ => None,
+        };
+        let has_neighbours_v6 = || {
+            let mut networks = self.networks.iter();
+            networks.any(|(network, prefix)| network.is_ipv6() && *prefix < 128)
+        };
+        self.networks
+            .iter()
+            .find_map(broadcast)
+            .or_else(|| has_neighbours_v6().then_some(ALL_NODES.into()))
+    }
 }
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Interfaces that nobody means when they name none: those of containers, tunnels and the like.
 const FOREIGN: [&str; 16] = [

@@ -134,21 +134,15 @@ impl World {
         Ok(())
     }
 
-    /// Whether `to` has to know what `from` does: it hears it, and either the other way round as well (and one was told
-    /// of the other), or it heard `from` since both run. A node that starts deaf cannot prove that it is no recording.
+    /// Whether `to` has to know what `from` does: it hears it, and either the other way round as well, or it heard
+    /// `from` since both run. A node that starts deaf cannot prove that it is no recording.
     fn must_agree(&self, from: usize, to: usize) -> bool {
-        let mutual = self.network.reaches(to, from) && self.are_introduced(from, to);
+        let mutual = self.network.reaches(to, from);
         let (one, two) = (&self.nodes[from], &self.nodes[to]);
         // What was on its way, or waited in a socket, when they woke is from before.
         let known = one.awake_since.max(two.awake_since) + LONGEST_WAY;
         let met = two.last_heard(&one.name).is_some_and(|at| at > known);
         self.network.reaches(from, to) && (mutual || met)
-    }
-
-    /// Whether one of the two was told where the other listens; else neither can know of the other.
-    fn are_introduced(&self, one: usize, two: usize) -> bool {
-        let (one, two) = (&self.nodes[one], &self.nodes[two]);
-        one.listed.contains_key(&two.name) || two.listed.contains_key(&one.name)
     }
 
     fn check_served(&self, address: IpAddr, owners: &[usize]) -> Result<(), String> {
@@ -181,13 +175,16 @@ impl World {
             let (Some(owner), None) = (heard.next(), heard.next()) else {
                 continue;
             };
-            if !self.hears(node, *owner) || !self.are_introduced(node, *owner) {
+            if !self.hears(node, *owner) {
                 continue;
             }
-            if known.get(&address) != Some(owner) {
-                let believed = known
-                    .get(&address)
-                    .map(|other| self.nodes[*other].name.as_str());
+            let believed = known.get(&address).copied();
+            // Nor does anybody notice who announced and went without a word that arrived.
+            if believed.is_some_and(|other| other != *owner && !self.was_reached(*owner, other)) {
+                continue;
+            }
+            if believed != Some(*owner) {
+                let believed = believed.map(|other| self.nodes[other].name.as_str());
                 return Err(format!(
                     "a neighbour beside {} believes {address} at {believed:?}, but {} has it",
                     self.nodes[node].name, self.nodes[*owner].name,

@@ -28,6 +28,9 @@ pub(super) enum Fault {
         labelled: bool,
         unheard_by: Option<usize>,
     },
+    /// A node that was no speaker gets the label and starts; `stranger` lost its own before and did not hear of that,
+    /// nor of anything after it: neither lists the other.
+    Newcomer { stranger: usize },
     /// The segment falls in two; nodes of the first side may go on hearing the second.
     Split { side: Vec<bool>, one_way: bool },
     /// The segment is whole again.
@@ -45,7 +48,7 @@ pub(super) fn draw(random: &mut Random, nodes: usize) -> Fault {
     let bound = u64::try_from(nodes).unwrap_or(1);
     let node = usize::try_from(random.below(bound)).unwrap_or(0);
     let sides = |random: &mut Random| (0..nodes).map(|_| random.chance(50)).collect::<Vec<_>>();
-    match random.below(110) {
+    match random.below(114) {
         0..14 => Fault::Crash(node),
         14..30 => Fault::Boot(node),
         30..33 => Fault::BootInThePast(node),
@@ -63,6 +66,7 @@ pub(super) fn draw(random: &mut Random, nodes: usize) -> Fault {
         89..92 => Fault::ApiDown(sides(random)),
         92..97 => Fault::Addresses(u8::try_from(random.below(24)).unwrap_or(0)),
         97..100 => Fault::Endpoints,
+        110.. => Fault::Newcomer { stranger: node },
         labelled => {
             let labelled = labelled < 105;
             let other = usize::try_from(random.below(bound)).unwrap_or(0);

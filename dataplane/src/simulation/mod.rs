@@ -47,6 +47,8 @@ pub enum Flaw {
     NoOverlap,
     /// A node speaks only to those that its own view of the API lists.
     NoAcquaintance,
+    /// A node does not greet those whom it does not know.
+    NoGreeting,
 }
 
 /// What happened in a story without a violation.

@@ -24,6 +24,8 @@ use crate::core::{
 pub(super) enum Effect {
     /// A heartbeat to a node, by name.
     Heartbeat { to: String, bytes: Vec<u8> },
+    /// A greeting to everybody on the segment.
+    Greeting(Vec<u8>),
     /// The neighbours are told that an address is here.
     Announced(IpAddr),
     /// An address came here.
@@ -124,7 +126,14 @@ impl Node {
         self.draining = false;
         self.awake_since = at;
         self.paused_since = None;
-        let now = self.clock(at);
+        let early = self.flaw == Some(Flaw::NoHoldOff);
+        let wait = if early {
+            self.timing.hold_off()
+        } else {
+            Duration::ZERO
+        };
+        let begun = at.saturating_sub(wait);
+        let now = self.clock(begun);
         let mut speaker = Speaker::new(
             now,
             self.name.clone(),
@@ -134,10 +143,16 @@ impl Node {
         );
         speaker.handle_keys(now, &secrets());
         self.speaker = Some(speaker);
-        self.replug(at);
-        if self.flaw == Some(Flaw::NoHoldOff) {
+        self.replug(begun);
+        if early {
+            // It sat out the time to listen where nobody was.
             let listed = std::mem::take(&mut self.listed);
-            self.inform(at);
+            let mut waited = begun;
+            while waited < at {
+                self.inform(waited);
+                waited += self.timing.heartbeat;
+                self.tick(waited.min(at));
+            }
             self.listed = listed;
         }
         self.inform(at);
@@ -231,7 +246,7 @@ impl Node {
             return effects;
         };
         while let Some(action) = speaker.poll_action() {
-            if self.talkative && !matches!(action, Action::Transmit(_)) {
+            if self.talkative && !matches!(action, Action::Transmit(_) | Action::Greet(_)) {
                 effects.push_back(Effect::Said(format!("{} {action:?}", self.name)));
             }
             match action {
@@ -242,6 +257,11 @@ impl Node {
                             to: transmit.receiver,
                             bytes: transmit.bytes,
                         });
+                    }
+                }
+                Action::Greet(greeting) => {
+                    if self.flaw != Some(Flaw::NoGreeting) {
+                        effects.push_back(Effect::Greeting(greeting.bytes));
                     }
                 }
                 Action::Announce(due) => {

@@ -35,6 +35,10 @@ pub(super) struct World {
     /// Nodes with the label of those that serve.
     pub(super) labelled: BTreeSet<String>,
     pub(super) deaf_to_api: Vec<bool>,
+    /// When each node (first) was last reached by a word of each other.
+    reached: BTreeMap<(usize, usize), Duration>,
+    /// A node that is no speaker yet.
+    newcomer: Option<usize>,
     /// When each node hears of the last change.
     pub(super) news: BTreeMap<usize, Duration>,
     story: String,
@@ -74,6 +78,8 @@ impl World {
         let mut world = Self {
             neighbours: vec![BTreeMap::new(); count],
             deaf_to_api: vec![false; count],
+            reached: BTreeMap::new(),
+            newcomer: None,
             addresses: addresses.collect(),
             labelled: nodes.iter().map(|node| node.name.clone()).collect(),
             nodes,
@@ -92,6 +98,10 @@ impl World {
         };
         if world.random.chance(30) && world.nodes.len() > 2 {
             world.label(0, false);
+        }
+        if world.random.chance(20) {
+            world.label(0, false);
+            world.newcomer = Some(0);
         }
         let count = u8::try_from(world.random.below(24)).unwrap_or(0);
         world.set_addresses(count, true);
@@ -152,6 +162,7 @@ impl World {
                 | Fault::Cable(node, _)
                 | Fault::Drain(node)
                 | Fault::Cordon(node, _)
+                | Fault::Newcomer { stranger: node }
                 | Fault::Label { node, .. } => {
                     touched.insert(*node);
                 }
@@ -231,6 +242,17 @@ impl World {
                 self.label(node, labelled);
                 self.spread_news();
             }
+            Fault::Newcomer { stranger } => {
+                if let Some(node) = self.newcomer.take() {
+                    self.deaf_to_api[stranger] |= stranger != node;
+                    self.label(stranger, false);
+                    self.label(node, true);
+                    self.spread_news();
+                    self.nodes[node].directory.clone_from(&self.directory);
+                    self.nodes[node].listed = self.speakers();
+                    self.boot(node, 1_000_000);
+                }
+            }
             Fault::Split { side, one_way } => {
                 for from in 0..self.nodes.len() {
                     for to in 0..self.nodes.len() {
@@ -265,7 +287,7 @@ impl World {
     }
 
     fn boot(&mut self, node: usize, clock: u64) {
-        if self.nodes[node].speaker.is_none() {
+        if self.newcomer != Some(node) && self.nodes[node].speaker.is_none() {
             let millis = u64::try_from(self.now.as_millis()).unwrap_or(0);
             self.nodes[node].paused_until = None;
             self.nodes[node].boot(self.now, clock + millis);
@@ -352,6 +374,7 @@ impl World {
                             .requeue(until, from, to, Message::Heartbeat(bytes));
                     }
                     None => {
+                        self.reached.insert((to, from), self.now);
                         self.nodes[to].hear(self.now, self.addresses[from], &bytes);
                         self.collect(to);
                     }
@@ -387,6 +410,13 @@ impl World {
                             .send(self.now, node, to, Message::Heartbeat(bytes));
                     }
                 }
+                Effect::Greeting(bytes) => {
+                    let others = (0..self.nodes.len()).filter(|other| *other != node);
+                    for to in others.filter(|_| self.nodes[node].linked) {
+                        let greeting = Message::Heartbeat(bytes.clone());
+                        self.network.send(self.now, node, to, greeting);
+                    }
+                }
                 Effect::Announced(address) if self.nodes[node].linked => {
                     for to in 0..self.nodes.len() {
                         // Which of a burst get lost is luck; that none comes is what matters.
@@ -401,6 +431,12 @@ impl World {
                 Effect::Took => self.summary.moves += 1,
             }
         }
+    }
+
+    /// Whether a word of `from` reached `to` since `from` runs.
+    pub(super) fn was_reached(&self, to: usize, from: usize) -> bool {
+        let since = self.nodes[from].awake_since;
+        self.reached.get(&(to, from)).is_some_and(|at| *at >= since)
     }
 
     /// Who answers for what and is to keep it. A node that leaves, or whose endpoints end, has an address only until

@@ -5,6 +5,7 @@ use std::{
     env,
     fmt::Write as _,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -18,6 +19,9 @@ use crate::{
 
 const CLIENT: &str = "10.98.0.1";
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many segments were made: tests run side by side.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// The namespaces; they go with it.
 struct Segment {
@@ -36,7 +40,7 @@ fn ip(args: &str) {
 impl Segment {
     fn new() -> Self {
         let segment = Self {
-            prefix: format!("bl{}", std::process::id()),
+            prefix: format!("bl{}{}", std::process::id(), MADE.fetch_add(1, Relaxed)),
         };
         let client = segment.name("c");
         ip(&format!("netns add {client}"));
@@ -223,6 +227,7 @@ fn seconds() -> f64 {
         .as_secs_f64()
 }
 
+/// The API server, and the kubeconfigs of controller and speakers; the addresses of the nodes are said by [`list`].
 fn cluster(segment: &Segment) -> (Server, Vec<String>) {
     let server = Server::start_in(segment.place("c"));
     server.must(&["apply", "-f", &manifest()]);
@@ -255,6 +260,18 @@ fn cluster(segment: &Segment) -> (Server, Vec<String>) {
         );
     }
     server.apply(&objects);
+    let names = ["lb-controller", "lb-speaker"].map(|name| {
+        let user = format!("system:serviceaccount:lb-system:{name}");
+        server
+            .write_kubeconfig(name, Some(&user))
+            .display()
+            .to_string()
+    });
+    (server, names.to_vec())
+}
+
+/// Says where the nodes are: only then speakers list each other.
+fn list(server: &Server) {
     for node in ["1", "2"] {
         let addresses = format!(
             r#"{{"status":{{"addresses":[{{"type":"InternalIP","address":"10.98.0.1{node}"}}]}}}}"#
@@ -270,14 +287,6 @@ fn cluster(segment: &Segment) -> (Server, Vec<String>) {
             &addresses,
         ]);
     }
-    let names = ["lb-controller", "lb-speaker"].map(|name| {
-        let user = format!("system:serviceaccount:lb-system:{name}");
-        server
-            .write_kubeconfig(name, Some(&user))
-            .display()
-            .to_string()
-    });
-    (server, names.to_vec())
 }
 
 /// Address and owner, as the speakers report them.
@@ -321,6 +330,7 @@ fn answering(place: &Place, address: &str) -> BTreeSet<String> {
 fn two_nodes_share_hand_over_and_take_over() {
     let segment = Segment::new();
     let (server, conf) = cluster(&segment);
+    list(&server);
     let [controller_conf, speaker_conf] = &conf[..] else {
         unreachable!()
     };
@@ -418,4 +428,36 @@ fn two_nodes_share_hand_over_and_take_over() {
         answers.len()
     );
     assert_eq!(lost, 0);
+}
+
+#[test]
+fn nodes_that_do_not_list_each_other_meet_all_the_same() {
+    let segment = Segment::new();
+    let (server, conf) = cluster(&segment);
+    let [controller_conf, speaker_conf] = &conf[..] else {
+        unreachable!()
+    };
+    let client = segment.place("c");
+    let _controller = Role::start(&client, "controller", "", controller_conf);
+    let speaker = |node: &str| {
+        let name = format!("n{node}");
+        Role::start(&segment.place(node), "speaker", &name, speaker_conf)
+    };
+    let _first = speaker("1");
+    wait_for("the first has all", || owners(&server).len() == 12);
+    let _second = speaker("2");
+    wait_for("the second reports", || {
+        let path = "jsonpath={.items[*].status.phase}";
+        server.must(&["get", "speakers", "-o", path]) == "Serving Serving"
+    });
+    // Longer than a starting node waits for others before it takes what it believes to be nobody's.
+    thread::sleep(Duration::from_secs(3));
+    let owned = owners(&server);
+    assert_eq!(owned.len(), 12, "{owned:?}");
+    for (address, node) in &owned {
+        assert_eq!(node, "n1", "{address}");
+        if !address.contains(':') {
+            assert_eq!(answering(&client, address).len(), 1, "{address}");
+        }
+    }
 }

@@ -76,6 +76,14 @@ pub(crate) fn hold(bytes: &[u8]) {
             Err(Rejection::Replayed)
         );
     }
+    // To everybody it says where its sender is, and nothing else.
+    let code = keys.sign(newest, bytes, "").expect("the key is there");
+    let mut stranger = Membership::new(RECEIVER, 9, Duration::from_millis(800));
+    stranger.keys_mut().replace(now, &secrets());
+    let _ = stranger.handle_datagram(now, SOURCE, &[bytes, &code].concat());
+    let mut heard = stranger.peers();
+    assert!(heard.all(|(_, peer)| !peer.is_alive() && *peer.state() == NodeState::default()));
+
     receiver.beat(now);
     while receiver.poll_transmit().is_some() {}
 

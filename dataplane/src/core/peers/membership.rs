@@ -14,6 +14,8 @@
 //! - Being heard and hearing are different things: `hears_us` says whether the peer hears this node.
 //! - Who says something authentic gets an answer at the address it came from, also when this node's view of the API
 //!   does not list it: views differ, and two nodes of which only one lists the other must not become two owners.
+//! - Of two nodes neither may list the other: a greeting to everybody on the segment says where its sender is, and
+//!   nothing else. Who does not hear the sender answers it, and then they meet like any others.
 //!
 //! It reads no clock and sends nothing: [`Membership::poll_transmit`] hands out datagrams.
 
@@ -39,6 +41,8 @@ const MAX_PARTS: u16 = 1024;
 const DEAF_BEATS: u64 = 5;
 /// A node that is listed no longer, or not yet, is spoken to for so long after its last word.
 const ACQUAINTANCE: Duration = Duration::from_secs(600);
+/// Whom greetings are for; no node is called that.
+const EVERYBODY: &str = "";
 /// Answers to a peer that has not heard us are this far apart at least.
 const ANSWER_PAUSE: Duration = Duration::from_millis(5);
 
@@ -90,6 +94,8 @@ pub struct Peer {
     listed: Option<IpAddr>,
     /// Where its latest datagram came from, and when.
     source: Option<(IpAddr, Instant)>,
+    /// Incarnation and number of its latest greeting.
+    greeted: (u64, u64),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -143,6 +149,7 @@ pub struct Membership {
     version: u64,
     parts: Vec<Vec<u8>>,
     beats: u64,
+    greetings: u64,
     transmits: VecDeque<Transmit>,
 }
 
@@ -159,6 +166,7 @@ impl Membership {
             version: 0,
             parts: Vec::new(),
             beats: 0,
+            greetings: 0,
             transmits: VecDeque::new(),
         }
     }
@@ -224,6 +232,25 @@ impl Membership {
         }
     }
 
+    /// A greeting for everybody on a segment; `None` without a key.
+    pub fn greet(&mut self) -> Option<Vec<u8>> {
+        let newest_key = self.keys.newest()?;
+        let key = self.keys.choose(None)?;
+        self.greetings += 1;
+        let greeting = Datagram {
+            sender: self.name.clone(),
+            newest_key,
+            incarnation: self.incarnation,
+            sequence: self.greetings,
+            version: self.version,
+            echo: 0,
+            known: 0,
+            acknowledged: 0,
+            part: None,
+        };
+        greeting.seal(&self.keys, key, EVERYBODY)
+    }
+
     /// Takes what arrived from `source`.
     ///
     /// # Errors
@@ -234,7 +261,13 @@ impl Membership {
         source: IpAddr,
         bytes: &[u8],
     ) -> Result<Heard, Rejection> {
-        let datagram = Datagram::open(&self.keys, now, bytes, &self.name)?;
+        let datagram = match Datagram::open(&self.keys, now, bytes, &self.name) {
+            Err(Rejection::Unauthentic) => {
+                let greeting = Datagram::open(&self.keys, now, bytes, EVERYBODY)?;
+                return self.handle_greeting(now, source, &greeting);
+            }
+            opened => opened?,
+        };
         if datagram.sender == self.name {
             return Err(Rejection::OwnName);
         }
@@ -309,6 +342,44 @@ impl Membership {
         Ok(Heard { appeared, changed })
     }
 
+    /// A greeting proves nothing, and may be played again: it only says where to answer somebody who is not heard.
+    fn handle_greeting(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        greeting: &Datagram,
+    ) -> Result<Heard, Rejection> {
+        let sender = &greeting.sender;
+        if *sender == self.name {
+            // A segment that gives back what was sent to everybody is none that has a twin of this node.
+            let own = greeting.incarnation <= self.incarnation;
+            return own.then(Heard::default).ok_or(Rejection::OwnName);
+        }
+        if !self.peers.contains_key(sender) && self.peers.len() >= MAX_PEERS {
+            return Err(Rejection::Unproven);
+        }
+        let peer = self.peers.entry(sender.clone()).or_default();
+        let number = (greeting.incarnation, greeting.sequence);
+        let is_old = greeting.incarnation < peer.incarnation || number <= peer.greeted;
+        // Whom nobody speaks to cannot learn that its clock went back.
+        if is_old && peer.address().is_some() {
+            return Err(Rejection::Replayed);
+        }
+        peer.greeted = peer.greeted.max(number);
+        if peer.alive && greeting.incarnation <= peer.incarnation {
+            return Ok(Heard::default());
+        }
+        peer.source = Some((source, now));
+        if greeting.incarnation > peer.incarnation {
+            if greeting.incarnation > peer.unproven {
+                (peer.unproven, peer.unproven_sequence) = (greeting.incarnation, 0);
+            }
+            peer.unproven_heard = Some(now);
+        }
+        self.answer(now, sender);
+        Ok(Heard::default())
+    }
+
     /// Buries who has been silent for too long, also who never proved itself; returns their names.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<String> {
         let mut buried = Vec::new();
@@ -357,6 +428,11 @@ impl Membership {
     pub fn is_complete(&self) -> bool {
         let mut expected = self.peers.values().filter(|peer| peer.address().is_some());
         expected.all(|peer| peer.alive && peer.hears_us && peer.version > 0)
+    }
+
+    /// Whether it knows of nobody to speak to.
+    pub fn is_empty(&self) -> bool {
+        self.peers.values().all(|peer| peer.address().is_none())
     }
 
     fn answer(&mut self, now: Instant, name: &str) {
@@ -743,6 +819,72 @@ mod tests {
         pair.step();
         pair.step();
         assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+    }
+
+    #[test]
+    fn two_nodes_of_which_neither_lists_the_other_meet_by_a_greeting() {
+        for incarnation in [201, 5] {
+            let mut pair = Pair::new();
+            pair.step();
+            pair.nodes[1] = node("b", incarnation);
+            pair.now += ACQUAINTANCE;
+            for node in &mut pair.nodes {
+                node.set_addresses(&BTreeMap::new());
+                node.handle_timeout(pair.now);
+            }
+            pair.nodes[1].set_state(pair.now, &NodeState::default());
+            pair.step();
+            assert_eq!(pair.sees(0), (false, false));
+            let greeting = pair.nodes[1].greet().unwrap();
+            let heard = pair.nodes[0].handle_datagram(pair.now, place(1), &greeting);
+            assert_eq!(heard, Ok(Heard::default()));
+            assert!(!pair.sees(0).0, "a greeting proves nothing");
+            pair.deliver();
+            pair.step();
+            assert_eq!(
+                (pair.sees(0), pair.sees(1)),
+                ((true, true), (true, true)),
+                "{incarnation}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_greeting_that_is_played_again_does_not_change_where_a_node_is_answered() {
+        let mut pair = Pair::new();
+        let recorded = pair.nodes[1].greet().unwrap();
+        let latest = pair.nodes[1].greet().unwrap();
+        let mut node = node("a", 300);
+        node.set_addresses(&BTreeMap::new());
+        let _ = node.handle_datagram(pair.now, place(1), &latest);
+        let elsewhere = IpAddr::from([192, 0, 2, 66]);
+        for bytes in [&recorded, &latest] {
+            assert_eq!(
+                node.handle_datagram(pair.now, elsewhere, bytes),
+                Err(Rejection::Replayed)
+            );
+        }
+        assert_eq!(node.peer("b").unwrap().address(), Some(place(1)));
+        // Nor does one of a node that is heard, however new.
+        pair.step();
+        let fresh = pair.nodes[1].greet().unwrap();
+        let _ = pair.nodes[0].handle_datagram(pair.now, elsewhere, &fresh);
+        pair.nodes[0].set_addresses(&BTreeMap::new());
+        let address = pair.nodes[0].peer("b").unwrap().address();
+        assert_eq!(address, Some(place(1)));
+    }
+
+    #[test]
+    fn a_node_that_hears_its_own_greeting_takes_no_notice() {
+        let mut pair = Pair::new();
+        let now = pair.now;
+        let greeting = pair.nodes[0].greet().unwrap();
+        let heard = pair.nodes[0].handle_datagram(now, place(0), &greeting);
+        assert_eq!(heard, Ok(Heard::default()));
+        let twin = node("a", 101).greet().unwrap();
+        let heard = pair.nodes[0].handle_datagram(now, place(1), &twin);
+        assert_eq!(heard, Err(Rejection::OwnName));
+        assert!(pair.nodes[0].peer("a").is_none());
     }
 
     #[test]

@@ -67,16 +67,21 @@ impl Speaker {
             if !self.informed || self.membership.keys_mut().is_empty() {
                 return Phase::Listening;
             }
-            let until = *self
-                .hold_off
-                .get_or_insert_with(|| now + self.timing.hold_off());
+            // Somebody of whom the API does not tell answers a greeting.
+            let nobody = self.membership.is_empty();
+            let wait = if nobody {
+                self.timing.greeting()
+            } else {
+                self.timing.hold_off()
+            };
+            let until = *self.hold_off.get_or_insert(now + wait);
             let complete = match &self.awaited {
                 Some(names) => names.iter().all(|name| {
                     self.membership
                         .peer(name)
                         .is_some_and(|peer| peer.is_alive() && peer.hears_us())
                 }),
-                None => self.membership.is_complete(),
+                None => !nobody && self.membership.is_complete(),
             };
             let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
             let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);

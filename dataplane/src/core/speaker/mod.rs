@@ -38,6 +38,7 @@ use std::{
 
 pub use self::{
     claims::{Holding, Why},
+    telling::Greeting,
     timing::Timing,
 };
 use crate::core::{
@@ -57,6 +58,8 @@ use crate::core::{
 pub enum Action {
     /// Send a heartbeat.
     Transmit(Transmit),
+    /// Greet everybody on the segments of the addresses.
+    Greet(Greeting),
     /// Tell the neighbours that `address` is here, on the interfaces of its [`Holding`].
     Announce(Due),
     /// This node answers for `address` from now on.
@@ -78,6 +81,9 @@ pub struct Speaker {
     /// This node is meant to serve and not cordoned.
     welcome: bool,
     interfaces: Vec<Interface>,
+    /// Where everybody listens on each interface that an address may be served on; `None`: to be found out.
+    segments: Option<Vec<(u32, IpAddr)>>,
+    beats: u64,
     phase: Phase,
     phase_since: Instant,
     /// Set while listening: until when at the latest, and for whom (`None`: everybody with an address).
@@ -116,6 +122,8 @@ impl Speaker {
             informed: false,
             welcome: false,
             interfaces: Vec::new(),
+            segments: None,
+            beats: 0,
             phase: Phase::Listening,
             phase_since: now,
             hold_off: None,
@@ -165,6 +173,7 @@ impl Speaker {
         self.orphans
             .retain(|address, _| directory.addresses.contains_key(address));
         self.directory = directory;
+        self.segments = None;
         self.welcome = welcome;
         self.informed = true;
         self.dirty = true;
@@ -177,6 +186,7 @@ impl Speaker {
         let is_up = |all: &[Interface]| all.iter().any(|interface| interface.up);
         let replugged = !is_up(&self.interfaces) && is_up(&interfaces);
         self.interfaces = interfaces;
+        self.segments = None;
         self.dirty = true;
         if replugged && self.answers() && self.is_alone() {
             self.listen_again(now, None);
@@ -218,6 +228,7 @@ impl Speaker {
         }
         if now >= self.next_beat {
             self.membership.beat(now);
+            self.greet();
             // Peers that do not hear this node are judged by how long that lasts.
             self.dirty |= self
                 .membership

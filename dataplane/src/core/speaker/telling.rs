@@ -1,6 +1,6 @@
 //! What this node says of itself, and how it sees the others.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::{Action, Speaker};
 use crate::core::{
@@ -12,7 +12,59 @@ use crate::core::{
     segment::Interface,
 };
 
+/// A node that answers greets with every so many heartbeats.
+const GREETING_BEATS: u64 = 5;
+
+/// A datagram for everybody on some segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// Where everybody listens, by index of the interface.
+    pub to: Vec<(u32, IpAddr)>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 impl Speaker {
+    /// Greets everybody on the segments of the addresses, whom the API may not have told this node of: with each
+    /// heartbeat until this node answers, then now and then.
+    pub(super) fn greet(&mut self) {
+        self.beats += 1;
+        if self.answers() && !self.beats.is_multiple_of(GREETING_BEATS) {
+            return;
+        }
+        let to = match self.segments.take() {
+            Some(known) => known,
+            None => self.segments(),
+        };
+        self.segments = Some(to.clone());
+        if to.is_empty() {
+            return;
+        }
+        if let Some(bytes) = self.membership.greet() {
+            self.actions
+                .push_back(Action::Greet(Greeting { to, bytes }));
+        }
+    }
+
+    /// Where everybody listens on each interface that an address may be served on: nobody else has to know.
+    fn segments(&self) -> Vec<(u32, IpAddr)> {
+        let me = self.membership.name();
+        let is_served = |interface: &&Interface| {
+            let mut addresses = self.directory.addresses.iter();
+            interface.up
+                && addresses.any(|(address, wanted)| {
+                    wanted.reaches.iter().any(|reach| {
+                        reach.nodes.contains(me) && reach.interfaces.admits(interface, *address)
+                    })
+                })
+        };
+        self.interfaces
+            .iter()
+            .filter(is_served)
+            .filter_map(|interface| Some((interface.index, interface.everybody()?)))
+            .collect()
+    }
+
     /// Tells the others what has changed here.
     pub(super) fn tell(&mut self, now: Instant) {
         let state = self.state();

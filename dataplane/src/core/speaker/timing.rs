@@ -19,6 +19,11 @@ impl Timing {
         self.patience + self.heartbeat
     }
 
+    /// How long a starting node that knows of nobody waits for an answer to its greetings.
+    pub fn greeting(&self) -> Duration {
+        self.heartbeat * 2
+    }
+
     /// Not running for so long means that the others may have given this node up: its last heartbeat can be
     /// one interval older than the freeze.
     pub fn freeze(&self) -> Duration {

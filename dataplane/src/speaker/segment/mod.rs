@@ -14,7 +14,7 @@ use std::{
 use daemon::recorder::Recorder;
 use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
 
-use self::socket::{listen, mapped};
+use self::socket::{listen, mapped, on_link};
 use super::{
     Settings,
     briefing::Access,
@@ -252,6 +252,15 @@ impl Segment {
                     let _ = self
                         .heartbeats
                         .send_to(&transmit.bytes, mapped(&self.heartbeats, to));
+                }
+                Action::Greet(greeting) => {
+                    for (index, everybody) in greeting.to {
+                        let to = on_link(index, SocketAddr::new(everybody, self.port));
+                        // As lost as any other.
+                        let _ = self
+                            .heartbeats
+                            .send_to(&greeting.bytes, mapped(&self.heartbeats, to));
+                    }
                 }
                 Action::Announce(due) => announcements.push(due),
                 Action::Took(address, why) => {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
 };
 
 pub(super) fn listen(port: u16) -> io::Result<UdpSocket> {
@@ -15,7 +15,18 @@ pub(super) fn listen(port: u16) -> io::Result<UdpSocket> {
     };
     let socket = socket.map_err(words)?;
     socket.set_nonblocking(true)?;
+    socket.set_broadcast(true)?;
     Ok(socket)
+}
+
+/// `to` on the link of one interface: a group of IPv6 is one on each.
+pub(super) const fn on_link(index: u32, to: SocketAddr) -> SocketAddr {
+    match to {
+        SocketAddr::V6(v6) => {
+            SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), v6.flowinfo(), index))
+        }
+        SocketAddr::V4(_) => to,
+    }
 }
 
 /// The address as the socket's family writes it.
