@@ -6,10 +6,15 @@ use serde_json::{Value, json};
 
 use super::ApiFailure;
 use super::client::{KubeApi, gone};
+use crate::core::rivals::cilium;
 use crate::core::service_view::Objects;
 
 fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
-    let gvk = GroupVersionKind::gvk(group, "v1", kind);
+    versioned(group, "v1", kind, plural)
+}
+
+fn versioned(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    let gvk = GroupVersionKind::gvk(group, version, kind);
     ApiResource::from_gvk_with_plural(&gvk, plural)
 }
 
@@ -19,6 +24,13 @@ fn pools() -> ApiResource {
 
 fn advertisements() -> ApiResource {
     resource("bundledlb.io", "L2Advertisement", "l2advertisements")
+}
+
+fn valued(object: &DynamicObject, kind: &ApiResource) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(object)?;
+    // Items of lists of built-in kinds do not say what they are.
+    value["kind"] = json!(kind.kind);
+    Ok(value)
 }
 
 impl KubeApi {
@@ -33,12 +45,7 @@ impl KubeApi {
                 Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let values = items.iter().map(|object| {
-                let mut value = serde_json::to_value(object)?;
-                // Items of lists of built-in kinds do not say what they are.
-                value["kind"] = json!(kind.kind);
-                Ok(value)
-            });
+            let values = items.iter().map(|object| valued(object, kind));
             values
                 .collect::<Result<Vec<_>, _>>()
                 .map(Some)
@@ -63,12 +70,49 @@ impl KubeApi {
         let daemon_sets = resource("apps", "DaemonSet", "daemonsets");
         let speakers = resource("bundledlb.io", "Speaker", "speakers");
         let services = resource("", "Service", "services");
+        let workloads = self.list_both(&deployments, &daemon_sets).await?;
+        let cilium = match cilium::namespace(&workloads) {
+            Some(namespace) => self.list_cilium(namespace).await?,
+            None => Vec::new(),
+        };
         Ok(Objects {
             pools: self.list(&pools()).await?,
             speakers: self.list(&speakers).await?,
             services: self.list(&services).await?.unwrap_or_default(),
-            workloads: self.list_both(&deployments, &daemon_sets).await?,
+            workloads,
+            cilium,
         })
+    }
+
+    /// Its pools, policies and settings; its agents run in `namespace`.
+    async fn list_cilium(&self, namespace: &str) -> Result<Vec<Value>, ApiFailure> {
+        let mut all = Vec::new();
+        for (kind, plural) in [
+            (cilium::POOL, "ciliumloadbalancerippools"),
+            (cilium::POLICY, "ciliuml2announcementpolicies"),
+        ] {
+            for version in ["v2", "v2alpha1"] {
+                let kind = versioned("cilium.io", version, kind, plural);
+                // A later version that is served has them all.
+                if let Some(objects) = self.list(&kind).await? {
+                    all.extend(objects);
+                    break;
+                }
+            }
+        }
+        let settings = resource("", "ConfigMap", "configmaps");
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &settings);
+        let what = format!("read the ConfigMap {}", cilium::SETTINGS);
+        let found = self.patiently(&what, || async {
+            let found = api.get_opt(cilium::SETTINGS).await?;
+            found
+                .map(|object| valued(&object, &settings))
+                .transpose()
+                .map_err(kube::Error::SerdeError)
+        });
+        all.extend(found.await?);
+        Ok(all)
     }
 
     pub(super) async fn list_pool_objects(&self) -> Result<Vec<Value>, ApiFailure> {

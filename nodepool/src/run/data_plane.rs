@@ -44,12 +44,12 @@ pub(super) async fn install(
         installed.changed |= apply_pools(api, &pools).await?;
     }
     remove_leftovers(api, desired, &mut installed).await?;
-    let workloads = api.service_objects().await?.workloads;
-    let rivals = rivals::rivals(&workloads);
-    if !rivals.is_empty() {
-        let warnings = rivals.into_iter().map(|rival| format!("warning: {rival}"));
-        installed.notes.extend(warnings);
-        installed.notes.push(format!("hint: {}", rivals::HINT));
+    let objects = api.service_objects().await?;
+    for rival in rivals::rivals(&objects.workloads, &objects.cilium) {
+        installed.notes.push(format!("warning: {rival}"));
+        let hint = format!("hint: {}", rival.hint());
+        installed.notes.retain(|note| *note != hint);
+        installed.notes.push(hint);
     }
     Ok(installed)
 }

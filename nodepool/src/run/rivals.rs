@@ -8,7 +8,7 @@ use super::World;
 use super::fleet::Fleet;
 use crate::core::desired::{Desired, Machine};
 use crate::core::preflight::{Check, Finding, Reach, Severity};
-use crate::core::rivals;
+use crate::core::rivals::{self, Rival};
 use crate::script;
 
 /// Longest wait for the API.
@@ -42,7 +42,7 @@ pub async fn rivals_in_cluster(
     match ask(world, fleet, machine.address).await {
         Ok(found) => found
             .into_iter()
-            .map(|rival| finding(Severity::Warn, rival, rivals::HINT))
+            .map(|rival| finding(Severity::Warn, rival.to_string(), rival.hint()))
             .collect(),
         Err(reason) => {
             let cause =
@@ -54,7 +54,7 @@ pub async fn rivals_in_cluster(
     }
 }
 
-async fn ask(world: &World<'_>, fleet: &Fleet<'_>, address: IpAddr) -> Result<Vec<String>, String> {
+async fn ask(world: &World<'_>, fleet: &Fleet<'_>, address: IpAddr) -> Result<Vec<Rival>, String> {
     let script = script::read_admin_conf();
     let outcome = fleet.machine(address).run(&script, "read the kubeconfig");
     let output = outcome.await.map_err(|failure| failure.to_string())?;
@@ -65,5 +65,5 @@ async fn ask(world: &World<'_>, fleet: &Fleet<'_>, address: IpAddr) -> Result<Ve
     let api = api.map_err(|failure| failure.to_string())?;
     let objects = api.service_objects().await;
     let objects = objects.map_err(|failure| failure.to_string())?;
-    Ok(rivals::rivals(&objects.workloads))
+    Ok(rivals::rivals(&objects.workloads, &objects.cilium))
 }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{ServiceState, ServiceView, SpeakerState};
-use crate::core::rivals;
 
 /// What it may mean that a speaker is not heard.
 const LOST: &str = "its node or its speaker is down, or UDP 7946 does not pass";
@@ -20,7 +19,7 @@ impl ServiceView {
         problems.extend(
             self.rivals
                 .iter()
-                .map(|rival| format!("{rival}: {}", rivals::HINT)),
+                .map(|rival| format!("{rival}: {}", rival.hint())),
         );
         let is_lost = |node: &str| {
             let mut speakers = self.speakers.iter();

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::rivals;
+use super::rivals::{self, Rival};
 
 /// Objects as the API gave them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Objects {
     pub services: Vec<Value>,
     /// Deployments and DaemonSets of all namespaces.
     pub workloads: Vec<Value>,
+    /// Cilium's pools, policies and settings, where it runs.
+    pub cilium: Vec<Value>,
 }
 
 /// What the data plane does.
@@ -36,7 +38,7 @@ pub struct ServiceView {
     pub services: Vec<ServiceState>,
     /// Other programs that serve the same Services, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rivals: Vec<String>,
+    pub rivals: Vec<Rival>,
 }
 
 /// How full a pool is.
@@ -162,7 +164,7 @@ pub fn view(objects: &Objects) -> ServiceView {
         pools,
         speakers,
         services,
-        rivals: rivals::rivals(&objects.workloads),
+        rivals: rivals::rivals(&objects.workloads, &objects.cilium),
     }
 }
 

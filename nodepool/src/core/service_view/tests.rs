@@ -44,6 +44,7 @@ fn objects() -> Objects {
         ]),
         services: array(services),
         workloads: Vec::new(),
+        cilium: Vec::new(),
     }
 }
 

@@ -1,13 +1,49 @@
 //! Other programs in the cluster that give Services addresses, or answer for them.
 
-use std::collections::BTreeMap;
+pub mod cilium;
 
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::leftovers::named;
 
-/// What to do about any of them.
-pub const HINT: &str = "let only one serve the same Services: scale the other's Deployment to 0 and delete its DaemonSet (pools of MetalLB go on being read), or give ours a class of their own with `--load-balancer-class` of lb-controller and lb-speaker";
+/// One that serves the same Services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Rival {
+    words: String,
+    hint: &'static str,
+}
+
+impl Rival {
+    fn new(name: &str, places: &[String], hint: &'static str) -> Self {
+        let places = places.join(", ");
+        let words = format!("{name} serves Services of `type: LoadBalancer` as well ({places})");
+        Self { words, hint }
+    }
+
+    /// What to do about it.
+    pub const fn hint(&self) -> &'static str {
+        self.hint
+    }
+}
+
+impl fmt::Display for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl From<Rival> for String {
+    fn from(rival: Rival) -> Self {
+        rival.words
+    }
+}
+
+/// What to do about one that does nothing else.
+const HINT: &str = "let only one serve the same Services: scale the other's Deployment to 0 and delete its DaemonSet (pools of MetalLB go on being read), or give ours a class of their own with `--load-balancer-class` of lb-controller and lb-speaker";
 
 /// A program that is known by its images.
 struct Known {
@@ -55,9 +91,9 @@ const KNOWN: [Known; 6] = [
     },
 ];
 
-/// What runs beside ours, a line each; nothing when ours serve a class of their own. `workloads`: Deployments and
-/// DaemonSets of all namespaces.
-pub fn rivals(workloads: &[Value]) -> Vec<String> {
+/// What runs beside ours; nothing when ours serve a class of their own. `workloads`: Deployments and DaemonSets of all
+/// namespaces; `cilium`: what [`cilium`] looks at.
+pub fn rivals(workloads: &[Value], cilium: &[Value]) -> Vec<Rival> {
     if workloads.iter().any(has_own_class) {
         return Vec::new();
     }
@@ -76,13 +112,13 @@ pub fn rivals(workloads: &[Value]) -> Vec<String> {
             }
         }
     }
-    let words = found.into_iter().map(|(name, places)| {
-        format!(
-            "{name} serves Services of `type: LoadBalancer` as well ({})",
-            places.join(", ")
-        )
-    });
-    words.collect()
+    let found = found
+        .into_iter()
+        .map(|(name, places)| Rival::new(name, &places, HINT));
+    cilium::rival(workloads, cilium)
+        .into_iter()
+        .chain(found)
+        .collect()
 }
 
 fn containers(workload: &Value) -> &[Value] {
@@ -96,12 +132,12 @@ fn runs(workload: &Value) -> bool {
     workload["spec"]["replicas"] != 0
 }
 
-fn place(workload: &Value) -> String {
-    let (kind, name) = named(workload);
-    let namespace = workload["metadata"]["namespace"]
-        .as_str()
-        .unwrap_or_default();
-    format!("{kind} {namespace}/{name}")
+fn place(object: &Value) -> String {
+    let (kind, name) = named(object);
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
 }
 
 fn has_own_class(workload: &Value) -> bool {
@@ -160,8 +196,9 @@ mod tests {
                 &json!({"image": "registry.k8s.io/kube-proxy:v1.36.3"}),
             ),
         ];
+        let words: Vec<String> = rivals(&all, &[]).into_iter().map(String::from).collect();
         assert_eq!(
-            rivals(&all),
+            words,
             [
                 "MetalLB serves Services of `type: LoadBalancer` as well (Deployment there/controller, DaemonSet there/speaker)"
             ]
@@ -186,11 +223,16 @@ mod tests {
                 &json!({"image": "ghcr.io/kube-vip/kube-vip:v1", "env": env}),
             )
         };
-        assert!(rivals(&[scaled]).is_empty());
-        assert!(rivals(&[workload("Deployment", "controller", &classed)]).is_empty());
-        assert!(rivals(&[vip("false")]).is_empty());
-        assert_eq!(rivals(&[vip("true")]).len(), 1);
+        assert!(rivals(&[scaled], &[]).is_empty());
+        assert!(rivals(&[workload("Deployment", "controller", &classed)], &[]).is_empty());
+        assert!(rivals(&[vip("false")], &[]).is_empty());
+        assert_eq!(rivals(&[vip("true")], &[]).len(), 1);
         let own = json!({"image": "lbnode:0.1.0", "args": ["controller", "--load-balancer-class=bundledlb.io/l2"]});
-        assert!(rivals(&[vip("true"), workload("Deployment", "lb-controller", &own)]).is_empty());
+        let ours = workload("Deployment", "lb-controller", &own);
+        let agent = workload("DaemonSet", "cilium", &json!({"name": "cilium-agent"}));
+        let pool = json!({"kind": cilium::POOL, "metadata": {"name": "blue"}});
+        let pool = std::slice::from_ref(&pool);
+        assert_eq!(rivals(std::slice::from_ref(&agent), pool).len(), 1);
+        assert!(rivals(&[vip("true"), agent, ours], pool).is_empty());
     }
 }
