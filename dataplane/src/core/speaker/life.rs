@@ -86,7 +86,8 @@ impl Speaker {
             let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
             let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);
             if now < until && !complete {
-                return Phase::Listening;
+                // Somebody more may have turned up. Others count on who is acquainted.
+                return self.phase;
             }
             if now < until && waited_for {
                 return Phase::Acquainted;
@@ -109,9 +110,10 @@ mod tests {
     use super::*;
     use crate::core::{
         ownership::{Directory, NodeSet, Reach, Wanted},
+        peers::{membership::Membership, state::NodeState},
         samples::start,
         segment::{Interface, InterfaceFilter},
-        speaker::Timing,
+        speaker::{Action, Timing},
     };
 
     const TIMING: Timing = Timing {
@@ -148,6 +150,43 @@ mod tests {
         let listed = BTreeMap::from([("b".to_owned(), IpAddr::from([10, 0, 0, 2]))]);
         speaker.handle_directory(now, Arc::new(directory), &listed, true);
         speaker
+    }
+
+    #[test]
+    fn who_is_acquainted_stays_so_when_somebody_unlisted_turns_up() {
+        let (mut speaker, now) = (starting(), start());
+        let other = |name: &str, last: u8| {
+            let mut other = Membership::new(name, 5, TIMING.patience);
+            let keys = BTreeMap::from([("k".to_owned(), vec![1; 32])]);
+            other.keys_mut().replace(now, &keys);
+            let here = BTreeMap::from([("a".to_owned(), IpAddr::from([10, 0, 0, 1]))]);
+            other.set_addresses(&here);
+            other.set_state(now, &NodeState::default());
+            (other, IpAddr::from([10, 0, 0, last]))
+        };
+        let (mut listed, place) = other("b", 2);
+        for _ in 0..4 {
+            while let Some(transmit) = listed.poll_transmit() {
+                let _ = speaker.handle_datagram(now, place, &transmit.bytes);
+            }
+            while let Some(action) = speaker.poll_action() {
+                if let Action::Transmit(transmit) = action {
+                    let _ =
+                        listed.handle_datagram(now, IpAddr::from([10, 0, 0, 1]), &transmit.bytes);
+                }
+            }
+            listed.beat(now);
+        }
+        assert_eq!(speaker.phase().0, Phase::Acquainted);
+        let (mut stranger, place) = other("c", 3);
+        let first = stranger.poll_transmit().unwrap().bytes;
+        let _ = speaker.handle_datagram(now, place, &first);
+        speaker.handle_links(now, Vec::new());
+        assert_eq!(speaker.phase().0, Phase::Acquainted);
+        for beat in 1..=5 {
+            speaker.handle_timeout(now + TIMING.heartbeat * beat);
+        }
+        assert_eq!(speaker.phase().0, Phase::Serving);
     }
 
     #[test]
