@@ -10,6 +10,7 @@ use lab_tests::duel::adverts::rhythm;
 use lab_tests::duel::arena::{Arena, VIP};
 use lab_tests::duel::router::{Maker, Router, Setup, has_keepalived};
 
+use crate::stalls::undisturbed;
 use crate::{Context, Scenario, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -63,19 +64,7 @@ fn many(context: &Context) -> Result<()> {
     let arenas =
         [Maker::Lbnode(context.lbnode.clone()), Maker::Keepalived].map(|maker| Pair::start(&maker));
     let mut pairs = arenas.into_iter().collect::<Result<Vec<Pair>>>()?;
-    for pair in &mut pairs {
-        pair.restore()?;
-    }
-    let loads: Vec<Load> = thread::scope(|scope| {
-        let mut loads = Vec::new();
-        for pair in &pairs {
-            loads.push(scope.spawn(move || pair.measure()));
-        }
-        let joined = |load: thread::ScopedJoinHandle<'_, Result<Load>>| {
-            load.join().map_err(|_| anyhow!("it panicked")).flatten()
-        };
-        loads.into_iter().map(joined).collect::<Result<_>>()
-    })?;
+    let loads = undisturbed(INTERVAL, || together(&mut pairs))?;
     let spent = |load: &Load| load.active + load.backup;
     ensure!(
         spent(&loads[0]) <= spent(&loads[1]),
@@ -84,6 +73,23 @@ fn many(context: &Context) -> Result<()> {
         spent(&loads[1])
     );
     Ok(())
+}
+
+/// What each of the pairs needs while all of them run.
+fn together(pairs: &mut [Pair]) -> Result<Vec<Load>> {
+    for pair in &mut *pairs {
+        pair.restore()?;
+    }
+    thread::scope(|scope| {
+        let mut loads = Vec::new();
+        for pair in &*pairs {
+            loads.push(scope.spawn(move || pair.measure()));
+        }
+        let joined = |load: thread::ScopedJoinHandle<'_, Result<Load>>| {
+            load.join().map_err(|_| anyhow!("it panicked")).flatten()
+        };
+        loads.into_iter().map(joined).collect()
+    })
 }
 
 /// What an Active and a Backup need, in percent of a processor.

@@ -97,7 +97,7 @@ fn look(processor: usize, over: &AtomicBool, longest: &Mutex<Option<Stall>>) {
 
 /// What a trial comes to. One that fails while a processor of this machine stood still for `limit` says nothing about
 /// the routers: it is void, and made again.
-pub(crate) fn undisturbed<T>(limit: Duration, trial: impl Fn() -> Result<T>) -> Result<T> {
+pub(crate) fn undisturbed<T>(limit: Duration, mut trial: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..TRIALS {
         let watch = Watch::start()?;
         match (trial(), watch.longest()) {
