@@ -2,6 +2,8 @@
 
 #[path = "invariants/annotations.rs"]
 mod annotations;
+#[path = "../../fuzz/corpus.rs"]
+mod corpus;
 #[path = "invariants/frame.rs"]
 mod frame;
 #[path = "invariants/heartbeat.rs"]
@@ -87,21 +89,10 @@ fn objects_cut_and_changed() {
 /// What a fuzzer once found a way to stays looked at.
 #[test]
 fn the_corpora_hold() {
-    replay("heartbeat", heartbeat::hold);
-    replay("frame", frame::hold);
-    replay("object", object::hold);
-    replay("annotations", annotations::hold);
-}
-
-fn replay(target: &str, hold: fn(&[u8])) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let files: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").collect();
-    assert!(files.len() > 10, "{} is nearly empty", folder.display());
-    for file in files {
-        hold(&std::fs::read(file.expect("an entry").path()).expect("bytes"));
-    }
+    corpus::replay("heartbeat", heartbeat::hold);
+    corpus::replay("frame", frame::hold);
+    corpus::replay("object", object::hold);
+    corpus::replay("annotations", annotations::hold);
 }
 
 proptest! {

@@ -2,6 +2,8 @@
 
 #[path = "invariants/check_response.rs"]
 mod check_response;
+#[path = "../../fuzz/corpus.rs"]
+mod corpus;
 #[path = "invariants/proxy_config.rs"]
 mod proxy_config;
 #[path = "invariants/proxy_header.rs"]
@@ -42,24 +44,13 @@ fn configurations_cut_everywhere() {
 /// What a fuzzer once found stays found.
 #[test]
 fn the_corpora_hold() {
-    replay("proxy_config", |bytes| {
+    corpus::replay("proxy_config", |bytes| {
         if let Ok(text) = str::from_utf8(bytes) {
             proxy_config::hold(text);
         }
     });
-    replay("proxy_header", proxy_header::hold);
-    replay("check_response", check_response::hold);
-}
-
-fn replay(target: &str, hold: fn(&[u8])) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let files: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").collect();
-    assert!(files.len() > 10, "{} is nearly empty", folder.display());
-    for file in files {
-        hold(&std::fs::read(file.expect("an entry").path()).expect("bytes"));
-    }
+    corpus::replay("proxy_header", proxy_header::hold);
+    corpus::replay("check_response", check_response::hold);
 }
 
 #[test]

@@ -23,13 +23,18 @@ pub(crate) fn directory(
     directory_in(&root, kind, ingredients, make)
 }
 
+/// The name that [`directory`] gives to what is made from these ingredients.
+pub(crate) fn name(kind: &str, ingredients: &[&[u8]]) -> String {
+    format!("{kind}-{}", &digest(ingredients)[..16])
+}
+
 fn directory_in(
     root: &Path,
     kind: &str,
     ingredients: &[&[u8]],
     make: impl FnOnce(&Path, &Log) -> Result<()>,
 ) -> Result<PathBuf> {
-    let name = format!("{kind}-{}", &digest(ingredients)[..16]);
+    let name = name(kind, ingredients);
     let done = root.join(&name);
     if done.is_dir() {
         return Ok(done);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::arena::Arena;
 
-use crate::{Context, Scenario, Skip};
+use crate::runner::Scenario;
+use crate::{Context, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     (

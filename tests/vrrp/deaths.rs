@@ -10,10 +10,11 @@ use lab_tests::duel::arena::{Arena, PORT, VIP};
 use lab_tests::duel::router::Router;
 use lab_tests::prober::{Plan, Prober};
 
+use crate::Context;
 use crate::answers::{Answers, last_of};
 use crate::ours::three;
 use crate::ownership::Ownership;
-use crate::{Context, Scenario};
+use crate::runner::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     (

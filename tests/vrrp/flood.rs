@@ -19,7 +19,8 @@ use vrrp::proto::packet::{GROUP_V4, MAX_LEN, Outgoing, PROTOCOL, TTL};
 use vrrp::proto::{AdvertInterval, ChecksumSeen, Version, Vrid};
 
 use crate::load::two;
-use crate::{Context, Scenario, Skip};
+use crate::runner::Scenario;
+use crate::{Context, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[("d9_a_flood_of_adverts_moves_nothing", flood)];
 

@@ -5,47 +5,32 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::arena::{Arena, VIP, VIP6};
 use lab_tests::duel::partition::Partition;
 use lab_tests::duel::router::{Maker, Router, Setup};
 
+use crate::Context;
+use crate::at_once::at_once;
 use crate::ownership::{Ownership, Record};
-use crate::{Context, Scenario};
+use crate::runner::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("d7_a_router_whose_cable_returns_listens", |context| {
-        at_once([false, true], |ipv6| {
+        let outcomes = at_once([false, true], |ipv6| {
             cable_returns(context, ipv6).with_context(|| format!("ipv6 {ipv6}"))
-        })
+        });
+        outcomes.into_iter().collect()
     }),
     ("d7_two_unicast_actives_meet_within_one_advert", |context| {
         let ipv4 = Partition::WITH_CARRIER.map(|partition| (partition, false));
         let all = ipv4.into_iter().chain([(Partition::Unplugged, true)]);
-        at_once(all, |(partition, ipv6)| {
+        let outcomes = at_once(all, |(partition, ipv6)| {
             parted(context, partition, ipv6).with_context(|| format!("{partition}, ipv6 {ipv6}"))
-        })
+        });
+        outcomes.into_iter().collect()
     }),
 ];
-
-/// Each in an arena of its own: they wait most of the time.
-fn at_once<T: Send>(
-    trials: impl IntoIterator<Item = T>,
-    run: impl Fn(T) -> Result<()> + Sync,
-) -> Result<()> {
-    thread::scope(|scope| {
-        let trials: Vec<_> = trials
-            .into_iter()
-            .map(|trial| scope.spawn(|| run(trial)))
-            .collect();
-        // All of them are waited for, whatever became of the first.
-        let results: Vec<Result<()>> = trials
-            .into_iter()
-            .map(|trial| trial.join().map_err(|_| anyhow!("it panicked"))?)
-            .collect();
-        results.into_iter().collect()
-    })
-}
 
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The way there and back, and the work of two kernels.

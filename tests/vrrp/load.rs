@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::adverts::rhythm;
 use lab_tests::duel::arena::{Arena, VIP};
 use lab_tests::duel::router::{Maker, Router, Setup, has_keepalived};
 
+use crate::at_once::at_once;
+use crate::runner::Scenario;
 use crate::stalls::undisturbed;
-use crate::{Context, Scenario, Skip};
+use crate::{Context, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     (
@@ -80,16 +82,7 @@ fn together(pairs: &mut [Pair]) -> Result<Vec<Load>> {
     for pair in &mut *pairs {
         pair.restore()?;
     }
-    thread::scope(|scope| {
-        let mut loads = Vec::new();
-        for pair in &*pairs {
-            loads.push(scope.spawn(move || pair.measure()));
-        }
-        let joined = |load: thread::ScopedJoinHandle<'_, Result<Load>>| {
-            load.join().map_err(|_| anyhow!("it panicked")).flatten()
-        };
-        loads.into_iter().map(joined).collect()
-    })
+    at_once(&*pairs, Pair::measure).into_iter().collect()
 }
 
 /// What an Active and a Backup need, in percent of a processor.

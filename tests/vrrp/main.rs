@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod at_once;
 mod beside_keepalived;
 mod confined;
 mod deaths;
@@ -23,19 +24,20 @@ mod ownership;
 mod places;
 mod probes;
 mod race;
+mod runner;
 mod stalls;
 mod troubles;
 mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lab_tests::duel::arena;
 use lab_tests::duel::{self, Case};
 use lab_tests::figures;
 use lab_tests::summary::Summary;
+use runner::Scenario;
 
 /// What a scenario has at hand.
 pub(crate) struct Context {
@@ -44,9 +46,6 @@ pub(crate) struct Context {
     /// Whether to take the time for repetitions.
     pub(crate) full: bool,
 }
-
-/// One thing that must hold.
-type Scenario = (&'static str, fn(&Context) -> Result<()>);
 
 struct Options {
     list: bool,
@@ -68,28 +67,16 @@ fn main() -> ExitCode {
 
 fn start() -> Result<ExitCode> {
     let options = options(std::env::args().skip(1))?;
-    let scenarios: Vec<Scenario> = [
-        ours::SCENARIOS,
-        deaths::SCENARIOS,
-        heal::SCENARIOS,
-        hand_over::SCENARIOS,
-        wire::SCENARIOS,
-        places::SCENARIOS,
-        probes::SCENARIOS,
-        troubles::SCENARIOS,
-        confined::SCENARIOS,
-        load::SCENARIOS,
-        flood::SCENARIOS,
-        beside_keepalived::SCENARIOS,
-        race::SCENARIOS,
-    ]
-    .concat();
-    let wants = |name: &str| {
+    let wants = |(name, _): &Scenario| {
         options.words.is_empty() || options.words.iter().any(|word| name.contains(word))
     };
-    let wanted = scenarios.into_iter().filter(|(name, _)| wants(name));
+    let mut alone = measured();
+    alone.retain(wants);
+    let mut patient = patient();
+    patient.retain(wants);
+    let names = patient.iter().chain(&alone).map(|(name, _)| name);
     if options.list {
-        wanted.for_each(|(name, _)| println!("{name}: test"));
+        names.for_each(|name| println!("{name}: test"));
         return Ok(ExitCode::SUCCESS);
     }
     let context = match arena::possible().and_then(|()| lbnode()) {
@@ -100,46 +87,42 @@ fn start() -> Result<ExitCode> {
         Err(reason) => {
             println!("no virtual routers on this host: {reason:#}");
             let mut summary = Summary::default();
-            for (name, _) in wanted {
-                summary.skip(name, &format!("{reason:#}"));
-            }
+            names.for_each(|name| summary.skip(name, &format!("{reason:#}")));
             return conclude(&summary);
         }
     };
     if options.bench {
         return bench(&context, &options);
     }
-    let mut summary = Summary::default();
-    for (name, scenario) in wanted {
-        try_one(name, scenario, &context, &mut summary);
-    }
-    conclude(&summary)
+    conclude(&runner::run(&context, &alone, &patient))
 }
 
-#[expect(clippy::disallowed_methods, reason = "says how long a scenario took")]
-fn try_one(
-    name: &str,
-    scenario: fn(&Context) -> Result<()>,
-    context: &Context,
-    summary: &mut Summary,
-) {
-    let begin = Instant::now();
-    let outcome = scenario(context);
-    let seconds = begin.elapsed().as_secs_f32();
-    match outcome {
-        Ok(()) => {
-            println!("test {name} ... ok ({seconds:.1} s)");
-            summary.pass();
-        }
-        Err(error) if error.is::<Skip>() => {
-            println!("test {name} ... skipped: {error}");
-            summary.skip(name, &error.to_string());
-        }
-        Err(error) => {
-            println!("test {name} ... FAILED ({seconds:.1} s): {error:#}");
-            summary.fail(name, &format!("{error:#}"));
-        }
-    }
+/// They measure milliseconds or keep the processors busy: nothing may run beside them.
+fn measured() -> Vec<Scenario> {
+    [
+        ours::SCENARIOS,
+        deaths::SCENARIOS,
+        heal::SCENARIOS,
+        hand_over::SCENARIOS,
+        load::SCENARIOS,
+        flood::SCENARIOS,
+        beside_keepalived::HASTY,
+        race::SCENARIOS,
+    ]
+    .concat()
+}
+
+/// They wait for most of their time.
+fn patient() -> Vec<Scenario> {
+    [
+        wire::SCENARIOS,
+        places::SCENARIOS,
+        probes::SCENARIOS,
+        troubles::SCENARIOS,
+        confined::SCENARIOS,
+        beside_keepalived::SCENARIOS,
+    ]
+    .concat()
 }
 
 fn conclude(summary: &Summary) -> Result<ExitCode> {

@@ -9,8 +9,9 @@ use lab_tests::duel::arena::{Arena, VIP};
 use lab_tests::duel::router::{Maker, Router, Setup};
 use lab_tests::duel::{self, Case, Cause, round};
 
+use crate::Context;
 use crate::ownership::Ownership;
-use crate::{Context, Scenario};
+use crate::runner::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("t09_a_cut_cable_costs_the_down_interval", cut_cable),

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::arena::Arena;
 use lab_tests::duel::router::{Maker, Router, Setup};
 
-use crate::{Context, Scenario, Skip};
+use crate::runner::Scenario;
+use crate::{Context, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("x14_works_on_a_bridge", |context| on(context, BRIDGE)),

@@ -10,8 +10,9 @@ use lab_tests::duel::arena::{Arena, VIP};
 use lab_tests::duel::router::{Maker, Router, Setup};
 use serde_json::{Value, json};
 
+use crate::Context;
+use crate::runner::Scenario;
 use crate::wire::probe;
-use crate::{Context, Scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("probe_segment_everybody_hears_everybody", everybody),

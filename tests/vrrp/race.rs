@@ -5,7 +5,8 @@ use lab_tests::duel::router::has_keepalived;
 use lab_tests::duel::{self, Case, Cause};
 use lab_tests::figures::{self, Row};
 
-use crate::{Context, Scenario, Skip};
+use crate::runner::Scenario;
+use crate::{Context, Skip};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[("d5_no_fault_costs_more_than_with_keepalived", race)];
 

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::duel::arena::{Arena, VIP, VIP6};
 use lab_tests::duel::router::{Maker, Router, Setup};
 
-use crate::{Context, Scenario};
+use crate::Context;
+use crate::runner::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("p03_ipv4_header_of_an_advert", ipv4_header),

@@ -1,5 +1,7 @@
 //! Bytes and records that nobody in their right mind would send.
 
+#[path = "../../fuzz/corpus.rs"]
+mod corpus;
 #[path = "invariants/packet.rs"]
 mod packet;
 #[path = "invariants/replay.rs"]
@@ -73,22 +75,11 @@ fn a_record_without_routers_or_with_endless_timers_is_survived() {
 /// What a fuzzer once found stays found.
 #[test]
 fn the_corpora_hold() {
-    replay_corpus("vrrp_packet", packet::hold);
-    replay_corpus("vrrp_replay", |bytes| {
+    corpus::replay("vrrp_packet", packet::hold);
+    corpus::replay("vrrp_replay", |bytes| {
         // libFuzzer skips what is no text.
         if let Ok(text) = str::from_utf8(bytes) {
             replay::hold(text);
         }
     });
-}
-
-fn replay_corpus(target: &str, hold: fn(&[u8])) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let files: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").collect();
-    assert!(files.len() > 10, "{} is nearly empty", folder.display());
-    for file in files {
-        hold(&std::fs::read(file.expect("an entry").path()).expect("bytes"));
-    }
 }

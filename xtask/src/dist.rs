@@ -87,7 +87,8 @@ pub(crate) fn build(profile: Profile) -> Result<Dist> {
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     cargo::run(both)?;
 
-    let out = target_dir.join("dist");
+    // Of this work tree, wherever cargo builds: work trees may share a directory for that.
+    let out = root.join("target/dist");
     let dist = Dist {
         lbctl: out.join("lbctl"),
         lbnode: out.join("lbnode"),

@@ -16,16 +16,25 @@ socat,sudo,systemd-sysv,tcpdump";
 const SUITE: &str = "bookworm";
 const CUSTOMISE: &str = include_str!("customise.sh");
 
+/// What kind of directory the cache keeps it as.
+const KIND: &str = "debian";
+/// What it is made from.
+const INGREDIENTS: [&str; 3] = [SUITE, PACKAGES, CUSTOMISE];
+
 /// The base tree, fetched and set up when the cache does not hold it.
 pub(crate) fn directory() -> Result<PathBuf> {
-    let ingredients = [SUITE, PACKAGES, CUSTOMISE].map(str::as_bytes);
-    cache::directory("debian", &ingredients, |tree, log| {
+    cache::directory(KIND, &INGREDIENTS.map(str::as_bytes), |tree, log| {
         let mut fetch = debootstrap(SUITE, PACKAGES, tree);
         log.step("fetching Debian for the machines", &mut fetch)?;
         let mut customise = tool::command("sh", ["-euc", CUSTOMISE, "customise"]);
         customise.arg(tree);
         log.step("setting up the machines' file system", &mut customise)
     })
+}
+
+/// The directory's name, known before it is made.
+pub(crate) fn name() -> String {
+    cache::name(KIND, &INGREDIENTS.map(str::as_bytes))
 }
 
 /// `debootstrap` of a minimal system with these packages (with commas between) into a directory.

@@ -8,8 +8,9 @@ use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use crate::{base, cache};
@@ -37,11 +38,13 @@ pub fn directory() -> Result<PathBuf> {
         );
         return Ok(given);
     }
-    let tree = base::directory()?;
-    let tree_name = tree.file_name().unwrap_or_default().as_encoded_bytes();
-    cached("kubernetes", &[tree_name], |bundle, log| {
+    cached("kubernetes", &[base::name().as_bytes()], |bundle, log| {
         let built = bundle.join("built");
-        programs::build(&built, programs::CLUSTER, log)?;
+        let tree = thread::scope(|scope| {
+            let tree = scope.spawn(base::directory);
+            programs::build(&built, programs::CLUSTER, log)?;
+            tree.join().unwrap_or_else(|_| bail!("it panicked"))
+        })?;
         assemble(bundle, &built, &tree)?;
         cache::remove_tree(&built)
     })

@@ -16,7 +16,8 @@ use lab_tests::duel::arena::{VIP, VIP6};
 use lab_tests::duel::router::Setup;
 use lab_tests::prober::Report;
 
-use crate::{Context, Scenario};
+use crate::Context;
+use crate::runner::Scenario;
 use proxies::Proxies;
 use trial::Trial;
 
