@@ -53,7 +53,7 @@ pub fn directory() -> Result<PathBuf> {
 /// The archive with the images that tests use beside Kubernetes' own: that of a given bundle, or built and kept in
 /// the cache. Whoever only wants a cluster does without.
 pub fn test_images() -> Result<PathBuf> {
-    let given = given().map(|given| given.join(TEST_IMAGES));
+    let given = given().map(|given| test_images_in(&given));
     if let Some(archive) = given.filter(|archive| archive.is_file()) {
         return Ok(archive);
     }
@@ -66,6 +66,11 @@ pub fn test_images() -> Result<PathBuf> {
         cache::remove_tree(&built)
     })?;
     Ok(directory.join(TEST_IMAGES))
+}
+
+/// Where a bundle made elsewhere has them.
+pub(crate) fn test_images_in(bundle: &Path) -> PathBuf {
+    bundle.join(TEST_IMAGES)
 }
 
 /// A bundle made elsewhere.

@@ -101,9 +101,15 @@ fn make_disk(disk: &Path, system: &Path, test_program: &Path, scenarios: &[&str]
         let mut copy = tool::command("cp", ["--archive", "--link"]);
         tool::run(copy.arg(directory).arg(&cached))?;
     }
+    // Nothing is compiled in there: the images that tests use lie where a bundle made elsewhere has them.
+    let bundle_name = bundle.file_name().unwrap_or_default().to_string_lossy();
+    let images = bundle::test_images_in(&cached.join(&*bundle_name));
+    if !images.exists() {
+        fs::create_dir_all(images.parent().unwrap_or(&cached))?;
+        fs::hard_link(bundle::test_images()?, images)?;
+    }
     fs::copy(test_program, lab.join("lab-tests"))?;
     fs::write(lab.join("scenarios"), scenarios.join("\n") + "\n")?;
-    let bundle_name = bundle.file_name().unwrap_or_default().to_string_lossy();
     fs::write(
         lab.join("environment"),
         format!(
