@@ -474,7 +474,12 @@ impl Membership {
             0
         };
         let known = peer.incarnation;
-        let acknowledged = peer.version;
+        // What is known of an earlier life says nothing about this one.
+        let acknowledged = if echo == peer.incarnation {
+            peer.version
+        } else {
+            0
+        };
         let count = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let parts: Vec<_> = if with_state && count <= MAX_PARTS {
             (0..count)
@@ -615,9 +620,34 @@ mod tests {
             }
         }
 
+        /// The same, but only what b says arrives.
+        fn step_deaf(&mut self) {
+            self.now += Duration::from_millis(200);
+            for node in &mut self.nodes {
+                node.handle_timeout(self.now);
+                node.beat(self.now);
+            }
+            while self.nodes[0].poll_transmit().is_some() {}
+            self.deliver_to_a();
+            while self.nodes[0].poll_transmit().is_some() {}
+        }
+
+        fn deliver_to_a(&mut self) {
+            while let Some(transmit) = self.nodes[1].poll_transmit() {
+                let _ = self.nodes[0].handle_datagram(self.now, place(1), &transmit.bytes);
+                self.sent[1].push(transmit.bytes);
+            }
+        }
+
         fn sees(&self, from: usize) -> (bool, bool) {
             let peer = self.nodes[from].peer(["b", "a"][from]).unwrap();
             (peer.is_alive(), peer.hears_us())
+        }
+
+        #[track_caller]
+        fn assert_met(&self) {
+            let both = (self.sees(0), self.sees(1));
+            assert_eq!(both, ((true, true), (true, true)), "a sees b, b sees a");
         }
     }
 
@@ -625,7 +655,7 @@ mod tests {
     fn two_nodes_meet_within_one_beat_and_know_each_others_state() {
         let mut pair = Pair::new();
         pair.step();
-        assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+        pair.assert_met();
         assert!(pair.nodes.iter().all(Membership::is_complete));
     }
 
@@ -723,15 +753,7 @@ mod tests {
         assert_eq!(heard, Err(Rejection::Unproven));
         let mut seen = Vec::new();
         for _ in 0..6 {
-            pair.now += Duration::from_millis(200);
-            for node in &mut pair.nodes {
-                node.handle_timeout(pair.now);
-                node.beat(pair.now);
-            }
-            while pair.nodes[0].poll_transmit().is_some() {}
-            while let Some(transmit) = pair.nodes[1].poll_transmit() {
-                let _ = pair.nodes[0].handle_datagram(pair.now, place(1), &transmit.bytes);
-            }
+            pair.step_deaf();
             seen.push(pair.sees(0));
         }
         assert_eq!(seen.first(), Some(&(true, true)));
@@ -743,15 +765,7 @@ mod tests {
         let mut pair = Pair::new();
         pair.step();
         for _ in 0..6 {
-            pair.now += Duration::from_millis(200);
-            for node in &mut pair.nodes {
-                node.handle_timeout(pair.now);
-                node.beat(pair.now);
-            }
-            while pair.nodes[0].poll_transmit().is_some() {}
-            while let Some(transmit) = pair.nodes[1].poll_transmit() {
-                let _ = pair.nodes[0].handle_datagram(pair.now, place(1), &transmit.bytes);
-            }
+            pair.step_deaf();
         }
         assert_eq!(
             pair.sees(0),
@@ -797,11 +811,7 @@ mod tests {
             pair.nodes[1].set_state(pair.now, &NodeState::default());
             pair.step();
             pair.step();
-            assert_eq!(
-                (pair.sees(0), pair.sees(1)),
-                ((true, true), (true, true)),
-                "{incarnation}"
-            );
+            pair.assert_met();
         }
     }
 
@@ -817,12 +827,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_known_of_a_life_is_not_taken_for_what_is_known_of_the_next() {
+        let mut pair = Pair::new();
+        for _ in 0..3 {
+            let same = NodeState::default();
+            pair.nodes[1].set_state(pair.now, &same);
+            pair.step();
+        }
+        pair.nodes[1] = node("b", 400);
+        pair.nodes[1].beat(pair.now);
+        pair.deliver_to_a();
+        let answer = pair.nodes[0].poll_transmit().unwrap().bytes;
+        let heard = pair.nodes[1].handle_datagram(pair.now, place(0), &answer);
+        assert!(heard.unwrap().appeared);
+        // What it says then is lost, and from here on it is deaf.
+        while pair.nodes[1].poll_transmit().is_some() {}
+        let state = NodeState {
+            phase: Phase::Serving,
+            ..NodeState::default()
+        };
+        pair.nodes[1].set_state(pair.now, &state);
+        while pair.nodes[1].poll_transmit().is_some() {}
+        pair.step_deaf();
+        assert_eq!(pair.nodes[0].peer("b").unwrap().state(), &state);
+    }
+
+    #[test]
     fn a_node_that_does_not_list_the_other_answers_it() {
         let mut pair = Pair::new();
         pair.nodes[0].peers.clear();
         pair.step();
         pair.step();
-        assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+        pair.assert_met();
     }
 
     #[test]
@@ -845,11 +881,7 @@ mod tests {
             assert!(!pair.sees(0).0, "a greeting proves nothing");
             pair.deliver();
             pair.step();
-            assert_eq!(
-                (pair.sees(0), pair.sees(1)),
-                ((true, true), (true, true)),
-                "{incarnation}"
-            );
+            pair.assert_met();
         }
     }
 
@@ -898,7 +930,7 @@ mod tests {
         for _ in 0..10 {
             pair.step();
         }
-        assert_eq!((pair.sees(0), pair.sees(1)), ((true, true), (true, true)));
+        pair.assert_met();
         pair.now += PATIENCE;
         pair.nodes[0].handle_timeout(pair.now);
         pair.nodes[0].beat(pair.now);
