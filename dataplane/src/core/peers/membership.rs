@@ -10,6 +10,8 @@
 //!
 //! - A new incarnation counts only once it echoes ours: what was recorded earlier and is played again cannot.
 //! - Within an incarnation every sequence number counts once.
+//! - A node that stood still or was cut off goes on in the next incarnation, to see who hears it anew. Who knows the
+//!   node needs no proof of that: it may be able to speak and not to hear, and is not two nodes because of it.
 //! - A node whose clock went back learns from us that a later incarnation of it is known, and goes beyond it.
 //! - Being heard and hearing are different things: `hears_us` says whether the peer hears this node.
 //! - Who says something authentic gets an answer at the address it came from, also when this node's view of the API
@@ -43,6 +45,8 @@ const DEAF_BEATS: u64 = 5;
 const ACQUAINTANCE: Duration = Duration::from_secs(600);
 /// Whom greetings are for; no node is called that.
 const EVERYBODY: &str = "";
+/// So often a node may have gone on in the next incarnation while it was not heard; a restart is farther away.
+const RENEWALS: u64 = 100;
 /// Answers to a peer that has not heard us are this far apart at least.
 const ANSWER_PAUSE: Duration = Duration::from_millis(5);
 
@@ -130,6 +134,13 @@ impl Peer {
     fn address(&self) -> Option<IpAddr> {
         self.listed
             .or_else(|| self.source.map(|(address, _)| address))
+    }
+
+    /// Whether `incarnation` belongs to the life that was proven: the node stood still or was cut off, and went on.
+    /// What was recorded and heard of this life is refused by its number, renewed or not.
+    const fn is_renewal(&self, incarnation: u64) -> bool {
+        let ahead = incarnation.saturating_sub(self.incarnation);
+        self.incarnation > 0 && incarnation >= self.unproven && ahead <= RENEWALS
     }
 
     /// When it was heard last.
@@ -286,7 +297,7 @@ impl Membership {
         let renewed = datagram.incarnation > peer.incarnation;
         if renewed {
             peer.newest_key = Some(datagram.newest_key);
-            if !hears_us {
+            if !hears_us && !peer.is_renewal(datagram.incarnation) {
                 let latest = (peer.unproven, peer.unproven_sequence);
                 if (datagram.incarnation, datagram.sequence) > latest {
                     (peer.unproven, peer.unproven_sequence) =
@@ -827,6 +838,35 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_renews_while_it_hears_nobody_is_known_all_the_same() {
+        let mut pair = Pair::new();
+        pair.step();
+        let recorded = pair.sent[1].clone();
+        for _ in 0..5 {
+            pair.step_deaf();
+        }
+        for _ in 0..5 {
+            pair.nodes[1].renew();
+            pair.step_deaf();
+            assert_eq!(pair.sees(0), (true, false));
+        }
+        // Nothing of the life that goes on is heard twice.
+        let renewed = pair.sent[1].clone();
+        pair.now += PATIENCE;
+        assert_eq!(pair.nodes[0].handle_timeout(pair.now), ["b"]);
+        for bytes in recorded.iter().chain(&renewed) {
+            let again = pair.nodes[0].handle_datagram(pair.now, place(1), bytes);
+            assert_eq!(again, Err(Rejection::Replayed));
+        }
+        // Another life has to prove itself.
+        let mut restarted = node("b", 200 + RENEWALS + 7);
+        restarted.beat(pair.now);
+        let bytes = restarted.poll_transmit().unwrap().bytes;
+        let heard = pair.nodes[0].handle_datagram(pair.now, place(1), &bytes);
+        assert_eq!(heard, Err(Rejection::Unproven));
+    }
+
+    #[test]
     fn what_was_known_of_a_life_is_not_taken_for_what_is_known_of_the_next() {
         let mut pair = Pair::new();
         for _ in 0..3 {
@@ -834,7 +874,7 @@ mod tests {
             pair.nodes[1].set_state(pair.now, &same);
             pair.step();
         }
-        pair.nodes[1] = node("b", 400);
+        pair.nodes[1] = node("b", 200 + 2 * RENEWALS);
         pair.nodes[1].beat(pair.now);
         pair.deliver_to_a();
         let answer = pair.nodes[0].poll_transmit().unwrap().bytes;
