@@ -325,7 +325,7 @@ impl Membership {
         if !peer.window.admit(datagram.sequence) {
             return Err(Rejection::Replayed);
         }
-        let appeared = !peer.alive;
+        let appeared = !peer.alive || (hears_us && !peer.hears_us);
         let mut changed = appeared || renewed || peer.hears_us != hears_us;
         peer.alive = true;
         peer.heard = Some(now);
@@ -890,6 +890,24 @@ mod tests {
         while pair.nodes[1].poll_transmit().is_some() {}
         pair.step_deaf();
         assert_eq!(pair.nodes[0].peer("b").unwrap().state(), &state);
+    }
+
+    /// Its neighbours missed what this node announced.
+    #[test]
+    fn a_deaf_node_that_hears_again_appears_anew() {
+        let mut pair = Pair::new();
+        pair.step();
+        for _ in 0..5 {
+            pair.step_deaf();
+        }
+        assert_eq!(pair.sees(0), (true, false));
+        pair.nodes[0].beat(pair.now);
+        let transmit = pair.nodes[0].poll_transmit().unwrap();
+        let heard = pair.nodes[1].handle_datagram(pair.now, place(0), &transmit.bytes);
+        assert!(heard.unwrap().appeared);
+        let answer = pair.nodes[1].poll_transmit().unwrap().bytes;
+        let heard = pair.nodes[0].handle_datagram(pair.now, place(1), &answer);
+        assert!(heard.unwrap().appeared);
     }
 
     #[test]
