@@ -445,11 +445,6 @@ impl Membership {
         expected.all(|peer| peer.alive && peer.hears_us && peer.version > 0)
     }
 
-    /// Whether it knows of nobody to speak to.
-    pub fn is_empty(&self) -> bool {
-        self.peers.values().all(|peer| peer.address().is_none())
-    }
-
     fn answer(&mut self, now: Instant, name: &str) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;

@@ -2,8 +2,27 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::Speaker;
+use super::{Speaker, Timing};
 use crate::core::peers::state::Phase;
+
+/// How long a node listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HoldOff {
+    /// Who hears a greeting has answered by then.
+    pub(super) greeted: Instant,
+    /// Nobody is waited for any longer.
+    pub(super) until: Instant,
+}
+
+impl HoldOff {
+    /// From `now` on.
+    fn new(now: Instant, timing: Timing) -> Self {
+        Self {
+            greeted: now + timing.greeting(),
+            until: now + timing.hold_off(),
+        }
+    }
+}
 
 impl Speaker {
     /// Notices that this node did not run for so long that the others may have given it up.
@@ -42,7 +61,7 @@ impl Speaker {
     /// a starting node waits: the others may have taken what this node believes to be its own, or nobody's.
     pub(super) fn listen_again(&mut self, now: Instant, awaited: Option<BTreeSet<String>>) {
         self.awaited = awaited;
-        self.hold_off = Some(now + self.timing.hold_off());
+        self.hold_off = Some(HoldOff::new(now, self.timing));
         self.set_phase(now, Phase::Listening);
         self.membership.renew();
         self.membership.beat(now);
@@ -67,29 +86,26 @@ impl Speaker {
             if !self.informed || self.membership.keys_mut().is_empty() {
                 return Phase::Listening;
             }
-            // Somebody of whom the API does not tell answers a greeting.
-            let nobody = self.membership.is_empty();
-            let wait = if nobody {
-                self.timing.greeting()
-            } else {
-                self.timing.hold_off()
-            };
-            let until = *self.hold_off.get_or_insert(now + wait);
+            let timing = self.timing;
+            let hold_off = *self
+                .hold_off
+                .get_or_insert_with(|| HoldOff::new(now, timing));
             let complete = match &self.awaited {
                 Some(names) => names.iter().all(|name| {
                     self.membership
                         .peer(name)
                         .is_some_and(|peer| peer.is_alive() && peer.hears_us())
                 }),
-                None => !nobody && self.membership.is_complete(),
+                // Somebody of whom the API does not tell answers a greeting, and nobody knows who that may be.
+                None => now >= hold_off.greeted && self.membership.is_complete(),
             };
             let mut alive = self.membership.peers().filter(|(_, peer)| peer.is_alive());
             let waited_for = alive.any(|(_, peer)| peer.state().phase == Phase::Listening);
-            if now < until && !complete {
+            if now < hold_off.until && !complete {
                 // Somebody more may have turned up. Others count on who is acquainted.
                 return self.phase;
             }
-            if now < until && waited_for {
+            if now < hold_off.until && waited_for {
                 return Phase::Acquainted;
             }
             self.hold_off = None;
@@ -105,7 +121,12 @@ impl Speaker {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+    use std::{
+        collections::BTreeMap,
+        net::{IpAddr, Ipv4Addr},
+        sync::Arc,
+        time::Duration,
+    };
 
     use super::*;
     use crate::core::{
@@ -123,8 +144,7 @@ mod tests {
     };
 
     /// A node that starts beside another one, which is silent.
-    fn starting() -> Speaker {
-        let now = start();
+    fn starting(now: Instant) -> Speaker {
         let mut speaker = Speaker::new(now, "a", 1, TIMING, 1);
         speaker.handle_keys(now, &BTreeMap::from([("k".to_owned(), vec![1; 32])]));
         let interface = Interface {
@@ -152,47 +172,91 @@ mod tests {
         speaker
     }
 
+    /// Another speaker, of which nothing but its phase is said.
+    struct Other {
+        place: IpAddr,
+        membership: Membership,
+    }
+
+    impl Other {
+        fn new(name: &str, last: u8, phase: Phase) -> Self {
+            let mut membership = Membership::new(name, 5, TIMING.patience);
+            let keys = BTreeMap::from([("k".to_owned(), vec![1; 32])]);
+            membership.keys_mut().replace(start(), &keys);
+            membership.set_addresses(&BTreeMap::from([("a".to_owned(), HERE)]));
+            let state = NodeState {
+                phase,
+                ..NodeState::default()
+            };
+            membership.set_state(start(), &state);
+            Self {
+                place: IpAddr::from([10, 0, 0, last]),
+                membership,
+            }
+        }
+
+        /// They speak until they know each other.
+        fn meet(&mut self, now: Instant, speaker: &mut Speaker) {
+            for _ in 0..4 {
+                while let Some(transmit) = self.membership.poll_transmit() {
+                    let _ = speaker.handle_datagram(now, self.place, &transmit.bytes);
+                }
+                while let Some(action) = speaker.poll_action() {
+                    if let Action::Transmit(transmit) = action
+                        && transmit.receiver == self.membership.name()
+                    {
+                        let _ = self.membership.handle_datagram(now, HERE, &transmit.bytes);
+                    }
+                }
+                self.membership.beat(now);
+            }
+        }
+    }
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
     #[test]
     fn who_is_acquainted_stays_so_when_somebody_unlisted_turns_up() {
-        let (mut speaker, now) = (starting(), start());
-        let other = |name: &str, last: u8| {
-            let mut other = Membership::new(name, 5, TIMING.patience);
-            let keys = BTreeMap::from([("k".to_owned(), vec![1; 32])]);
-            other.keys_mut().replace(now, &keys);
-            let here = BTreeMap::from([("a".to_owned(), IpAddr::from([10, 0, 0, 1]))]);
-            other.set_addresses(&here);
-            other.set_state(now, &NodeState::default());
-            (other, IpAddr::from([10, 0, 0, last]))
-        };
-        let (mut listed, place) = other("b", 2);
-        for _ in 0..4 {
-            while let Some(transmit) = listed.poll_transmit() {
-                let _ = speaker.handle_datagram(now, place, &transmit.bytes);
-            }
-            while let Some(action) = speaker.poll_action() {
-                if let Action::Transmit(transmit) = action {
-                    let _ =
-                        listed.handle_datagram(now, IpAddr::from([10, 0, 0, 1]), &transmit.bytes);
-                }
-            }
-            listed.beat(now);
-        }
+        let begun = start();
+        let mut speaker = starting(begun);
+        let greeted = begun + TIMING.greeting();
+        speaker.handle_timeout(begun + TIMING.heartbeat);
+        speaker.handle_timeout(greeted);
+        Other::new("b", 2, Phase::Listening).meet(greeted, &mut speaker);
         assert_eq!(speaker.phase().0, Phase::Acquainted);
-        let (mut stranger, place) = other("c", 3);
-        let first = stranger.poll_transmit().unwrap().bytes;
-        let _ = speaker.handle_datagram(now, place, &first);
-        speaker.handle_links(now, Vec::new());
+        let mut stranger = Other::new("c", 3, Phase::Listening);
+        let first = stranger.membership.poll_transmit().unwrap().bytes;
+        let _ = speaker.handle_datagram(greeted, stranger.place, &first);
+        speaker.handle_links(greeted, Vec::new());
         assert_eq!(speaker.phase().0, Phase::Acquainted);
         for beat in 1..=5 {
-            speaker.handle_timeout(now + TIMING.heartbeat * beat);
+            speaker.handle_timeout(greeted + TIMING.heartbeat * beat);
+        }
+        assert_eq!(speaker.phase().0, Phase::Serving);
+    }
+
+    /// Somebody unlisted may have what looks unowned.
+    #[test]
+    fn who_hears_everybody_that_is_listed_waits_for_answers_to_its_greeting() {
+        let begun = start();
+        let mut speaker = starting(begun);
+        Other::new("b", 2, Phase::Serving).meet(begun, &mut speaker);
+        let greeted = begun + TIMING.greeting();
+        let mut now = begun;
+        while now < greeted {
+            assert_eq!(speaker.phase().0, Phase::Listening, "{:?}", now - begun);
+            now = speaker.poll_timeout().unwrap();
+            assert!(now <= greeted);
+            speaker.handle_timeout(now);
         }
         assert_eq!(speaker.phase().0, Phase::Serving);
     }
 
     #[test]
     fn who_sleeps_through_the_time_to_listen_listens_when_it_wakes() {
-        let mut speaker = starting();
-        let woken = start() + TIMING.hold_off() * 2;
+        let begun = start();
+        let mut speaker = starting(begun);
+        let woken = begun + TIMING.hold_off() * 2;
         speaker.handle_timeout(woken);
         assert_eq!(speaker.phase().0, Phase::Listening);
         assert_eq!(speaker.holdings().count(), 0);

@@ -41,6 +41,7 @@ pub use self::{
     telling::Greeting,
     timing::Timing,
 };
+use self::life::HoldOff;
 use crate::core::{
     announcements::{Announcements, Due},
     ownership::Directory,
@@ -86,8 +87,8 @@ pub struct Speaker {
     beats: u64,
     phase: Phase,
     phase_since: Instant,
-    /// Set while listening: until when at the latest, and for whom (`None`: everybody with an address).
-    hold_off: Option<Instant>,
+    /// Set while listening: how long, and for whom (`None`: everybody with an address).
+    hold_off: Option<HoldOff>,
     awaited: Option<BTreeSet<String>>,
     holdings: BTreeMap<IpAddr, Holding>,
     /// Highest term seen of each wanted address, and who had it.
@@ -238,7 +239,9 @@ impl Speaker {
             let early = Duration::from_micros(self.random.below(jitter));
             self.next_beat = now + self.timing.heartbeat.saturating_sub(early);
         }
-        self.dirty |= self.hold_off.is_some_and(|until| now >= until)
+        self.dirty |= self
+            .hold_off
+            .is_some_and(|hold_off| now >= hold_off.greeted)
             || self.draining.is_some_and(|until| now >= until)
             || self.claim_timeout().is_some_and(|at| now >= at);
         self.evaluate(now);
@@ -256,6 +259,13 @@ impl Speaker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let drain = self.draining.filter(|_| !self.drained);
         let hold_off = self.hold_off.filter(|_| !self.answers());
+        let hold_off = hold_off.map(|hold_off| {
+            if self.last_input < hold_off.greeted {
+                hold_off.greeted
+            } else {
+                hold_off.until
+            }
+        });
         [
             Some(self.next_beat),
             self.membership.poll_timeout(),
