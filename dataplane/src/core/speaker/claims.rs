@@ -264,6 +264,7 @@ impl Speaker {
     fn release(&mut self, address: IpAddr, why: Why) {
         if self.holdings.remove(&address).is_some() {
             self.announcements.stop(address);
+            self.disputes.close(address);
             self.actions.push_back(Action::Released(address, why));
         }
     }

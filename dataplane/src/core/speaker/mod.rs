@@ -25,6 +25,7 @@
 //! back after nobody was heard through it: what looks unowned to it has been taken over.
 
 mod claims;
+mod disputes;
 mod life;
 mod telling;
 mod timing;
@@ -41,7 +42,7 @@ pub use self::{
     telling::Greeting,
     timing::Timing,
 };
-use self::life::HoldOff;
+use self::{disputes::Disputes, life::HoldOff};
 use crate::core::{
     announcements::{Announcements, Due},
     ownership::Directory,
@@ -98,6 +99,7 @@ pub struct Speaker {
     draining: Option<Instant>,
     drained: bool,
     announcements: Announcements,
+    disputes: Disputes,
     told: Option<NodeState>,
     next_beat: Instant,
     last_input: Instant,
@@ -135,6 +137,7 @@ impl Speaker {
             draining: None,
             drained: false,
             announcements: Announcements::new(timing.refresh, seed),
+            disputes: Disputes::default(),
             told: None,
             next_beat: now,
             last_input: now,
@@ -218,6 +221,15 @@ impl Speaker {
         result.map(|_| ())
     }
 
+    /// Another speaker tells the neighbours that it has `address`.
+    pub fn handle_peer_answer(&mut self, now: Instant, address: IpAddr) {
+        self.wake(now);
+        if self.holdings.contains_key(&address) {
+            self.disputes.open(now, address, self.timing.patience);
+        }
+        self.evaluate(now);
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.wake(now);
@@ -270,6 +282,7 @@ impl Speaker {
             Some(self.next_beat),
             self.membership.poll_timeout(),
             self.announcements.poll_timeout().filter(|_| self.answers()),
+            self.disputes.poll_timeout().filter(|_| self.answers()),
             self.claim_timeout(),
             hold_off,
             drain,
@@ -352,6 +365,9 @@ impl Speaker {
             self.tell(now);
         }
         if self.answers() {
+            for address in self.disputes.poll(now) {
+                self.announcements.remind(now, address);
+            }
             let due = self.announcements.poll(now);
             self.actions.extend(due.into_iter().map(Action::Announce));
         }

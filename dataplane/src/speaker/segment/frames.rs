@@ -66,13 +66,16 @@ impl Segment {
         }
     }
 
-    /// Another machine says that it has an address of ours; another speaker's last word is no news.
+    /// Another machine says that it has an address of ours; of another speaker that is no news, and mostly its last word.
     pub(super) fn suspect(&mut self, index: u32, address: IpAddr, mac: MacAddr) {
-        let own = self.links.iter().any(|link| link.mac == Some(mac));
-        if own || self.speaker.is_peer_mac(mac.octets()) {
+        if self.links.iter().any(|link| link.mac == Some(mac)) {
             return;
         }
         let now = self.now();
+        if self.speaker.is_peer_mac(mac.octets()) {
+            self.speaker.handle_peer_answer(now, address);
+            return;
+        }
         let reaction = self.conflicts.handle_foreign(now, address, mac);
         if reaction.alarm {
             self.bulletin.count_conflict();
