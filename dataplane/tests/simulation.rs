@@ -1,11 +1,16 @@
 //! Speakers in virtual time: one seed is one story.
 //!
-//! `SIMULATION_SEEDS=100000 cargo test --release -p dataplane --test simulation` tells that many stories;
-//! `SIMULATION_SEED=17` tells one in full.
+//! `LBNODE_TEST_FULL=1 cargo test --profile lab -p dataplane --test simulation` tells a hundred thousand stories, as
+//! `cargo xtask test --full` does; `SIMULATION_SEEDS=1000` tells that many, and `SIMULATION_SEED=17` one in full.
 
 use std::{env, ops::Range, thread, time::Instant};
 
-use dataplane::simulation::{Flaw, Summary, Violation, run, run_in_full};
+use dataplane::simulation::{Flaw, Script, Summary, Violation, follow, run, run_in_full};
+
+/// Stories of an ordinary run.
+const SEEDS: u64 = 400;
+/// Stories of a full one.
+const ALL_SEEDS: u64 = 100_000;
 
 #[expect(
     clippy::disallowed_methods,
@@ -60,7 +65,9 @@ fn no_story_ends_badly() {
         run_in_full(seed, None, start()).unwrap_or_else(|violation| panic!("{violation}"));
         return;
     }
-    let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(400);
+    let full = env::var_os("LBNODE_TEST_FULL").is_some();
+    let usual = if full { ALL_SEEDS } else { SEEDS };
+    let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(usual);
     let begun = start();
     let summaries = tell(seeds, None).unwrap_or_else(|violation| panic!("{violation}"));
     let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
@@ -86,8 +93,37 @@ fn every_flaw_is_caught() {
         Flaw::NoAcquaintance,
         Flaw::NoGreeting,
     ] {
-        let told = tell(0..400, Some(flaw)).map(|stories| stories.len());
+        let told = tell(0..SEEDS, Some(flaw)).map(|stories| stories.len());
         let violation = told.expect_err(&format!("{flaw:?} went unnoticed"));
         println!("{flaw:?}: {violation}");
+    }
+}
+
+/// What only some of a hundred thousand seeds come across, and what each node has to do about it.
+#[test]
+fn every_script_ends_well_and_catches_its_flaw() {
+    const LUCK: Range<u64> = 0..40;
+    for (script, flaw) in [
+        (Script::DeafAfterRestart, Flaw::NoForgetting),
+        (Script::DeafAfterReplug, Flaw::NoContinuity),
+        (Script::HearingAgain, Flaw::NoLastWord),
+        (Script::LastWord, Flaw::NoObjection),
+    ] {
+        for seed in LUCK {
+            if let Err(violation) = follow(script, seed, None, start()) {
+                panic!("{script:?}: {violation}");
+            }
+        }
+        let caught = LUCK.filter_map(|seed| follow(script, seed, Some(flaw), start()).err());
+        let caught: Vec<_> = caught.collect();
+        println!(
+            "{script:?}: {flaw:?} is caught by {} of {LUCK:?}",
+            caught.len()
+        );
+        let violation = caught.first();
+        println!(
+            "{}",
+            violation.unwrap_or_else(|| panic!("{script:?}: {flaw:?} went unnoticed"))
+        );
     }
 }

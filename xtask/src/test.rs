@@ -78,7 +78,8 @@ fn units(args: &Args) -> Result<Outcome> {
         let own = scenarios::ALL
             .iter()
             .any(|program| program.target == *target);
-        let later = *target == API_SERVER || (args.full && *target == SIMULATION);
+        let simulated = SIMULATIONS.iter().any(|(_, name)| name == target);
+        let later = *target == API_SERVER || (args.full && simulated);
         !(own || later)
     }) {
         command.args(["--test", target]);
@@ -86,16 +87,10 @@ fn units(args: &Args) -> Result<Outcome> {
     let mut outcome = harness(command, args)?;
     if args.full {
         // A hundred thousand histories want an optimised program.
-        let words = [
-            "test",
-            "--profile",
-            "lab",
-            "-p",
-            "lab-tests",
-            "--test",
-            SIMULATION,
-        ];
-        outcome.add(harness(cargo::command(&words), args)?);
+        for (package, target) in SIMULATIONS {
+            let words = ["test", "--profile", "lab", "-p", package, "--test", target];
+            outcome.add(harness(cargo::command(&words), args)?);
+        }
     }
     Ok(outcome)
 }
@@ -175,8 +170,8 @@ fn tier(name: &str, run: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The test target of simulated histories.
-const SIMULATION: &str = "sim";
+/// The test targets of simulated histories, with their packages: of the virtual routers, and of the speakers.
+const SIMULATIONS: [(&str, &str); 2] = [("lab-tests", "sim"), ("dataplane", "simulation")];
 
 /// The test target that wants a real API server.
 const API_SERVER: &str = "api";

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{network::LONGEST_WAY, world::World};
+use super::{
+    network::LONGEST_WAY,
+    world::{Belief, World},
+};
 use crate::core::{
     ownership::NodeView,
     peers::state::{Fitness, NodeState, Phase},
@@ -180,9 +183,14 @@ impl World {
             }
             let believed = known.get(&address).copied();
             // Nor does anybody notice who announced and went without a word that arrived.
-            if believed.is_some_and(|other| other != *owner && !self.was_reached(*owner, other)) {
+            let unnoticed = |other: Belief| {
+                let (other, announced) = (other.owner, other.since);
+                other != *owner && !self.could_know(*owner, other, address, announced)
+            };
+            if believed.is_some_and(unnoticed) {
                 continue;
             }
+            let believed = believed.map(|belief| belief.owner);
             if believed != Some(*owner) {
                 let believed = believed.map(|other| self.nodes[other].name.as_str());
                 return Err(format!(
@@ -194,7 +202,8 @@ impl World {
         Ok(())
     }
 
-    /// Addresses that moved although their owner was not touched.
+    /// Addresses that moved although their owner was not touched. (To who cannot hear the owner it is dead; the owner
+    /// hears who takes over, and gives in.)
     pub(super) fn check_movement(
         &self,
         before: &BTreeMap<IpAddr, usize>,
@@ -202,7 +211,11 @@ impl World {
     ) -> Result<(), String> {
         for (address, owner) in before.iter().filter(|(_, owner)| !touched.contains(owner)) {
             let gone = !self.directory.addresses.contains_key(address);
-            if !gone && !self.nodes[*owner].answers(*address) {
+            let to_the_deaf = (0..self.nodes.len()).any(|other| {
+                let deaf = self.hears(other, *owner) && !self.hears(*owner, other);
+                deaf && self.nodes[other].answers(*address)
+            });
+            if !gone && !to_the_deaf && !self.nodes[*owner].answers(*address) {
                 let name = &self.nodes[*owner].name;
                 return Err(format!("{address} left {name}, which nothing happened to"));
             }

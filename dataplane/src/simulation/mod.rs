@@ -6,25 +6,29 @@
 //! 1. **one owner**: no two nodes answer for one address if one of them can reach the other;
 //! 2. **an owner**: on each side of a cut every address that a node there could serve is answered for;
 //! 3. **known**: the neighbours on each side last heard of each address from its owner;
-//! 4. **least movement**: an address whose owner was not touched by an episode did not move;
+//! 4. **least movement**: an address whose owner was not touched by an episode did not move (but to a node that the
+//!    owner hears and that does not hear it);
 //! 5. **balance**: nodes that start together share the addresses evenly.
 //!
 //! And at every moment: a node that did not run for long does not answer, when it runs again, for what another took;
 //! and what a node hands over before it ends is answered for all the time.
 //!
-//! [`Flaw`]s break the nodes on purpose, to show that the checks notice.
+//! [`Script`]s are stories that few seeds tell. [`Flaw`]s break the nodes on purpose, to show that the checks notice.
 
 pub mod network;
 
 mod api;
 mod checks;
 mod faults;
+mod forgery;
 mod node;
+mod script;
+mod turn;
 mod world;
 
 use std::time::Instant;
 
-pub use self::checks::Violation;
+pub use self::{checks::Violation, script::Script};
 
 /// A way in which nodes can be broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,12 @@ pub enum Flaw {
     NoAcquaintance,
     /// A node does not greet those whom it does not know.
     NoGreeting,
+    /// A node tells another that it has of its state what it had of the life before.
+    NoForgetting,
+    /// A node that is known and goes on in another incarnation is believed only once it hears who is to believe it.
+    NoContinuity,
+    /// A node does not mind that another says it has what it has.
+    NoObjection,
 }
 
 /// What happened in a story without a violation.
@@ -70,7 +80,20 @@ pub fn run(seed: u64, flaw: Option<Flaw>, start: Instant) -> Result<Summary, Vio
     world::World::new(seed, flaw, start).run()
 }
 
-/// The same with everything that nodes do in the story of a violation.
+/// Tells a story that is told the same way each time but for what `seed` draws.
+///
+/// # Errors
+/// The first thing that must not happen.
+pub fn follow(
+    script: Script,
+    seed: u64,
+    flaw: Option<Flaw>,
+    start: Instant,
+) -> Result<Summary, Violation> {
+    world::World::new(seed, flaw, start).follow(script)
+}
+
+/// Tells the story of `seed` with everything that nodes do if it ends in a violation.
 ///
 /// # Errors
 /// The first thing that must not happen.

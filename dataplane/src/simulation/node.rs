@@ -7,14 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Flaw;
+use super::{
+    Flaw,
+    forgery::{keys, secrets, with_old_acknowledgement, without_terms},
+};
 use crate::core::{
     ownership::Directory,
-    peers::{
-        datagram::Datagram,
-        keys::KeyRing,
-        state::{Claim, Fitness, NodeState},
-    },
+    peers::{datagram::Datagram, state::Fitness},
     segment::Interface,
     speaker::{Action, Speaker, Timing, Why},
 };
@@ -68,6 +67,9 @@ pub(super) struct Node {
     unnoticed: Duration,
     starts: u64,
     taken: BTreeMap<IpAddr, Duration>,
+    /// What each other node knows of its own state, and in which life it was heard last (flaws).
+    acknowledged: BTreeMap<String, u64>,
+    lives: BTreeMap<String, u64>,
     flaw: Option<Flaw>,
     timing: Timing,
 }
@@ -100,6 +102,8 @@ impl Node {
             unnoticed: Duration::ZERO,
             starts: 0,
             taken: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            lives: BTreeMap::new(),
             flaw,
             timing,
         }
@@ -203,6 +207,9 @@ impl Node {
 
     pub(super) fn hear(&mut self, at: Duration, source: IpAddr, bytes: &[u8]) {
         let now = self.clock(at);
+        if self.flaw == Some(Flaw::NoContinuity) && self.is_of_a_strange_life(now, bytes) {
+            return;
+        }
         let bytes = match self.flaw {
             Some(Flaw::NoTerms) => without_terms(now, bytes, &self.name),
             _ => bytes.to_vec(),
@@ -211,6 +218,29 @@ impl Node {
             // What is refused changes nothing; the checks look at what is left.
             let _ = speaker.handle_datagram(now, source, &bytes);
         }
+    }
+
+    /// Another node tells the neighbours that it has `address`.
+    pub(super) fn overhear(&mut self, at: Duration, address: IpAddr) {
+        let now = self.clock(at);
+        if let Some(speaker) = &mut self.speaker
+            && self.flaw != Some(Flaw::NoObjection)
+        {
+            speaker.handle_peer_answer(now, address);
+        }
+    }
+
+    /// Whether the sender is in a life that was not heard before, and does not hear this node.
+    fn is_of_a_strange_life(&mut self, now: Instant, bytes: &[u8]) -> bool {
+        let Ok(datagram) = Datagram::open(&keys(now), now, bytes, &self.name) else {
+            return false;
+        };
+        let life = self.lives.entry(datagram.sender).or_default();
+        let strange = datagram.incarnation > *life && datagram.echo == 0;
+        if !strange {
+            *life = datagram.incarnation;
+        }
+        strange
     }
 
     pub(super) fn tick(&mut self, at: Duration) {
@@ -242,6 +272,7 @@ impl Node {
     pub(super) fn effects(&mut self, at: Duration) -> VecDeque<Effect> {
         let mut effects = VecDeque::new();
         let mut drained = false;
+        let clock = self.clock(at);
         let Some(speaker) = &mut self.speaker else {
             return effects;
         };
@@ -253,10 +284,12 @@ impl Node {
                 Action::Transmit(transmit) => {
                     let listed = self.listed.contains_key(&transmit.receiver);
                     if listed || self.flaw != Some(Flaw::NoAcquaintance) {
-                        effects.push_back(Effect::Heartbeat {
-                            to: transmit.receiver,
-                            bytes: transmit.bytes,
-                        });
+                        let (to, mut bytes) = (transmit.receiver, transmit.bytes);
+                        if self.flaw == Some(Flaw::NoForgetting) {
+                            let last = &mut self.acknowledged;
+                            bytes = with_old_acknowledgement(clock, bytes, &to, last);
+                        }
+                        effects.push_back(Effect::Heartbeat { to, bytes });
                     }
                 }
                 Action::Greet(greeting) => {
@@ -327,29 +360,4 @@ impl Node {
             .flat_map(|speaker| speaker.holdings().map(|(address, _)| address))
             .collect()
     }
-}
-
-/// The key of every node.
-fn secrets() -> BTreeMap<String, Vec<u8>> {
-    BTreeMap::from([("key".to_owned(), vec![7; 32])])
-}
-
-/// The same datagram with all claims in their first term.
-fn without_terms(now: Instant, bytes: &[u8], receiver: &str) -> Vec<u8> {
-    let mut keys = KeyRing::default();
-    keys.replace(now, &secrets());
-    let changed = || {
-        let mut datagram = Datagram::open(&keys, now, bytes, receiver).ok()?;
-        let part = datagram.part.as_mut()?;
-        let mut state = NodeState::decode(&part.bytes)?;
-        for claim in state.claims.values_mut() {
-            *claim = Claim {
-                term: 1,
-                fitness: Fitness::Fit,
-            };
-        }
-        part.bytes = state.encode();
-        datagram.seal(&keys, keys.newest()?, receiver)
-    };
-    changed().unwrap_or_else(|| bytes.to_vec())
 }

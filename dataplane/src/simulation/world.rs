@@ -10,8 +10,8 @@ use std::{
 use super::{
     Flaw, Summary, Violation,
     faults::{Fault, draw},
-    network::{Network, Quality},
-    node::{Effect, Node, PACE},
+    network::{LONGEST_WAY, Network, Quality},
+    node::{Node, PACE},
 };
 use crate::core::{ownership::Directory, random::Random, segment::Interface, speaker::Timing};
 
@@ -21,13 +21,13 @@ pub(super) struct World {
     pub(super) network: Network<Message>,
     pub(super) directory: Directory,
     /// Beside each node: who the neighbours there believe has an address.
-    pub(super) neighbours: Vec<BTreeMap<IpAddr, usize>>,
+    pub(super) neighbours: Vec<BTreeMap<IpAddr, Belief>>,
     /// The first thing that must not happen even in the middle of an episode.
     pub(super) caught: Option<String>,
     /// What a node that was asked to end hands over, on a segment on which nothing else happens.
     pub(super) handed_over: Vec<IpAddr>,
     pub(super) timing: Timing,
-    seed: u64,
+    pub(super) seed: u64,
     pub(super) random: Random,
     pub(super) now: Duration,
     /// Where each node listens, labelled or not.
@@ -36,15 +36,25 @@ pub(super) struct World {
     pub(super) labelled: BTreeSet<String>,
     pub(super) deaf_to_api: Vec<bool>,
     /// When each node (first) was last reached by a word of each other.
-    reached: BTreeMap<(usize, usize), Duration>,
+    pub(super) reached: BTreeMap<(usize, usize), Duration>,
+    /// When each node (first) last saw each other announce an address.
+    pub(super) overheard: BTreeMap<(usize, usize, IpAddr), Duration>,
     /// A node that is no speaker yet.
-    newcomer: Option<usize>,
+    pub(super) newcomer: Option<usize>,
     /// When each node hears of the last change.
     pub(super) news: BTreeMap<usize, Duration>,
-    story: String,
+    pub(super) story: String,
     /// Turns without time passing.
-    turns: u32,
-    summary: Summary,
+    pub(super) turns: u32,
+    pub(super) summary: Summary,
+}
+
+/// Where neighbours believe an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Belief {
+    pub(super) owner: usize,
+    /// When they were told.
+    pub(super) since: Duration,
 }
 
 /// What travels.
@@ -52,9 +62,11 @@ pub(super) struct World {
 pub(super) enum Message {
     Heartbeat(Vec<u8>),
     Announcement(IpAddr),
+    /// An announcement in the socket of a node that does not run.
+    Waiting(IpAddr),
 }
 
-const CHAOS: Duration = Duration::from_millis(2000);
+pub(super) const CHAOS: Duration = Duration::from_millis(2000);
 
 impl World {
     pub(super) fn new(seed: u64, flaw: Option<Flaw>, start: Instant) -> Self {
@@ -79,6 +91,7 @@ impl World {
             neighbours: vec![BTreeMap::new(); count],
             deaf_to_api: vec![false; count],
             reached: BTreeMap::new(),
+            overheard: BTreeMap::new(),
             newcomer: None,
             addresses: addresses.collect(),
             labelled: nodes.iter().map(|node| node.name.clone()).collect(),
@@ -117,6 +130,23 @@ impl World {
     }
 
     pub(super) fn run(mut self) -> Result<Summary, Violation> {
+        self.begin().map_err(|what| self.violation(what))?;
+        for _ in 0..=self.random.below(3) {
+            self.episode().map_err(|what| self.violation(what))?;
+        }
+        Ok(self.summary())
+    }
+
+    /// What happened so far.
+    pub(super) const fn summary(&self) -> Summary {
+        Summary {
+            datagrams: self.network.carried(),
+            ..self.summary
+        }
+    }
+
+    /// Everybody starts at the same time.
+    pub(super) fn begin(&mut self) -> Result<(), String> {
         for node in 0..self.nodes.len() {
             self.nodes[node].directory = self.directory.clone();
             self.nodes[node].listed = self.speakers();
@@ -124,16 +154,11 @@ impl World {
         }
         self.news.clear();
         self.settle();
-        let together = self.check_quiet().and_then(|()| self.check_balance());
-        together.map_err(|what| self.violation(what))?;
-        for _ in 0..=self.random.below(3) {
-            self.episode().map_err(|what| self.violation(what))?;
-        }
-        self.summary.datagrams = self.network.carried();
-        Ok(self.summary)
+        self.check_quiet()?;
+        self.check_balance()
     }
 
-    fn violation(&self, what: String) -> Violation {
+    pub(super) fn violation(&self, what: String) -> Violation {
         let (seed, episode, story) = (self.seed, self.summary.episodes, self.story.clone());
         Violation {
             seed,
@@ -195,7 +220,7 @@ impl World {
     }
 
     /// Long enough for everything to be decided.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let latest_pause = self.nodes.iter().filter_map(|node| node.paused_until).max();
         let from = latest_pause.map_or(self.now, |until| until.max(self.now));
         let nodes = u32::try_from(self.nodes.len()).unwrap_or(1);
@@ -204,7 +229,7 @@ impl World {
         self.pass(end.saturating_sub(self.now));
     }
 
-    fn strike(&mut self, fault: Fault) {
+    pub(super) fn strike(&mut self, fault: Fault) {
         let _ = writeln!(self.story, "  {:>6} ms: {fault:?}", self.now.as_millis());
         match fault {
             Fault::Crash(node) => self.nodes[node].crash(),
@@ -294,149 +319,21 @@ impl World {
         }
     }
 
-    /// Lets time pass.
-    fn pass(&mut self, length: Duration) {
-        let end = self.now + length;
-        loop {
-            let ticks = self.nodes.iter().filter_map(Node::next_tick);
-            let wakes = self.nodes.iter().filter_map(|node| node.paused_until);
-            let news = self.news.values().copied();
-            let next = ticks
-                .chain(wakes)
-                .chain(news)
-                .chain(self.network.next_arrival())
-                .min();
-            let Some(next) = next.filter(|next| *next <= end) else {
-                break;
-            };
-            self.watch_for_spinning(next);
-            self.now = next.max(self.now);
-            self.turn();
-        }
-        self.now = end;
-    }
-
-    /// A machine that wants to run again at once for ever would hang a real node, too.
-    fn watch_for_spinning(&mut self, next: Duration) {
-        self.turns = if next > self.now { 0 } else { self.turns + 1 };
-        assert!(
-            self.turns < 10_000,
-            "seed {}: time stands still at {next:?}\n{}",
-            self.seed,
-            self.story
-        );
-    }
-
-    /// Everything that happens at this moment.
-    fn turn(&mut self) {
-        for node in 0..self.nodes.len() {
-            if self.nodes[node]
-                .paused_until
-                .is_some_and(|until| until <= self.now)
-            {
-                self.nodes[node].paused_until = None;
-                self.nodes[node].awake_since = self.now;
-                self.nodes[node].replug(self.now);
-                let slept = self.nodes[node].paused_since.map(|since| self.now - since);
-                if let Err(what) = self.check_awake(node, slept.unwrap_or_default()) {
-                    self.caught.get_or_insert(what);
-                }
-            }
-        }
-        let due: Vec<usize> = self
-            .news
-            .iter()
-            .filter(|(_, at)| **at <= self.now)
-            .map(|(node, _)| *node)
-            .collect();
-        for node in due {
-            self.news.remove(&node);
-            if self.nodes[node].paused_until.is_some() {
-                self.news.insert(node, self.now + Duration::from_millis(50));
-            } else if !self.deaf_to_api[node] {
-                self.inform(node);
-                self.collect(node);
-            }
-        }
-        while let Some(arrival) = self.network.receive(self.now) {
-            let (from, to) = (arrival.from, arrival.to);
-            if !self.nodes[to].linked {
-                continue;
-            }
-            match arrival.payload {
-                Message::Announcement(address) => {
-                    self.neighbours[to].insert(address, from);
-                }
-                Message::Heartbeat(bytes) => match self.nodes[to].paused_until {
-                    // It waits in the socket.
-                    Some(until) => {
-                        self.network
-                            .requeue(until, from, to, Message::Heartbeat(bytes));
-                    }
-                    None => {
-                        self.reached.insert((to, from), self.now);
-                        self.nodes[to].hear(self.now, self.addresses[from], &bytes);
-                        self.collect(to);
-                    }
-                },
-            }
-        }
-        for node in 0..self.nodes.len() {
-            if self.nodes[node]
-                .next_tick()
-                .is_some_and(|at| at <= self.now)
-            {
-                self.nodes[node].tick(self.now);
-                self.collect(node);
-            }
-        }
-        if let Err(what) = self.check_overlap() {
-            self.caught.get_or_insert(what);
-        }
-    }
-
-    /// Carries out what a node did.
-    fn collect(&mut self, node: usize) {
-        if self.nodes[node].paused_until.is_some() {
-            return;
-        }
-        let effects = self.nodes[node].effects(self.now);
-        for effect in effects {
-            match effect {
-                Effect::Heartbeat { to, bytes } => {
-                    let to = self.nodes.iter().position(|other| other.name == to);
-                    if let Some(to) = to.filter(|_| self.nodes[node].linked) {
-                        self.network
-                            .send(self.now, node, to, Message::Heartbeat(bytes));
-                    }
-                }
-                Effect::Greeting(bytes) => {
-                    let others = (0..self.nodes.len()).filter(|other| *other != node);
-                    for to in others.filter(|_| self.nodes[node].linked) {
-                        let greeting = Message::Heartbeat(bytes.clone());
-                        self.network.send(self.now, node, to, greeting);
-                    }
-                }
-                Effect::Announced(address) if self.nodes[node].linked => {
-                    for to in 0..self.nodes.len() {
-                        // Which of a burst get lost is luck; that none comes is what matters.
-                        let announcement = Message::Announcement(address);
-                        self.network.send_surely(self.now, node, to, announcement);
-                    }
-                }
-                Effect::Announced(_) => {}
-                Effect::Said(what) => {
-                    let _ = writeln!(self.story, "  {:>6} ms: {what}", self.now.as_millis());
-                }
-                Effect::Took => self.summary.moves += 1,
-            }
-        }
-    }
-
-    /// Whether a word of `from` reached `to` since `from` runs.
-    pub(super) fn was_reached(&self, to: usize, from: usize) -> bool {
-        let since = self.nodes[from].awake_since;
-        self.reached.get(&(to, from)).is_some_and(|at| *at >= since)
+    /// Whether `to` could know that `from` was there and announced `address` at the time `announced`: it saw the
+    /// announcement, or a word of `from` so late that it still counted then.
+    pub(super) fn could_know(
+        &self,
+        to: usize,
+        from: usize,
+        address: IpAddr,
+        announced: Duration,
+    ) -> bool {
+        let seen = self.overheard.get(&(to, from, address));
+        let saw = seen.is_some_and(|at| *at + LONGEST_WAY > announced);
+        // Clocks may be fast.
+        let patience = self.timing.patience * 49 / 50;
+        let reached = self.reached.get(&(to, from));
+        saw || reached.is_some_and(|at| *at + patience >= announced)
     }
 
     /// Who answers for what and is to keep it. A node that leaves, or whose endpoints end, has an address only until
@@ -461,7 +358,7 @@ impl World {
     }
 }
 
-const fn calm() -> Quality {
+pub(super) const fn calm() -> Quality {
     Quality {
         delay: Duration::from_micros(100),
         jitter: Duration::from_millis(2),
