@@ -63,6 +63,8 @@ pub(super) struct Node {
     /// Its clock: how fast it goes ([`PACE`] is right), and what it was ahead at the start.
     pace: u128,
     ahead: Duration,
+    /// When it wants to run next, as long as nothing was handed to it: nothing is asked as often.
+    wanted: Option<Duration>,
     /// Time it slept through without noticing (flaw).
     unnoticed: Duration,
     starts: u64,
@@ -99,6 +101,7 @@ impl Node {
             start,
             pace,
             ahead,
+            wanted: None,
             unnoticed: Duration::ZERO,
             starts: 0,
             taken: BTreeMap::new(),
@@ -164,12 +167,14 @@ impl Node {
 
     pub(super) fn crash(&mut self) {
         self.speaker = None;
+        self.wanted = None;
         self.taken.clear();
     }
 
     /// Hands the speaker what the API said last.
     pub(super) fn inform(&mut self, at: Duration) {
         let now = self.clock(at);
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
             let directory = Arc::new(self.directory.clone());
             let welcome = self.welcome && directory.nodes.contains(&self.name);
@@ -188,6 +193,7 @@ impl Node {
             up,
             networks: vec![(IpAddr::from([10, 0, 0, 0]), 16)],
         };
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
             speaker.handle_links(now, vec![interface]);
         }
@@ -200,6 +206,7 @@ impl Node {
             Some(Flaw::NoOverlap) => Duration::ZERO,
             _ => Duration::from_secs(3),
         };
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
             speaker.handle_drain(now, now + patience);
         }
@@ -214,6 +221,7 @@ impl Node {
             Some(Flaw::NoTerms) => without_terms(now, bytes, &self.name),
             _ => bytes.to_vec(),
         };
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
             // What is refused changes nothing; the checks look at what is left.
             let _ = speaker.handle_datagram(now, source, &bytes);
@@ -223,6 +231,7 @@ impl Node {
     /// Another node tells the neighbours that it has `address`.
     pub(super) fn overhear(&mut self, at: Duration, address: IpAddr) {
         let now = self.clock(at);
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker
             && self.flaw != Some(Flaw::NoObjection)
         {
@@ -245,6 +254,7 @@ impl Node {
 
     pub(super) fn tick(&mut self, at: Duration) {
         let now = self.clock(at);
+        self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
             speaker.handle_timeout(now);
         }
@@ -259,12 +269,17 @@ impl Node {
         self.heard_before_pause = heard.map(|(name, _)| name.to_owned()).collect();
         if self.flaw == Some(Flaw::NoFreezeCheck) {
             self.unnoticed += until.saturating_sub(at);
+            self.wanted = None;
         }
     }
 
     /// When it wants to run next.
-    pub(super) fn next_tick(&self) -> Option<Duration> {
-        let wanted = self.world_time(self.speaker.as_ref()?.poll_timeout()?);
+    pub(super) fn next_tick(&mut self) -> Option<Duration> {
+        let wanted = match self.wanted {
+            Some(known) => known,
+            None => self.world_time(self.speaker.as_ref()?.poll_timeout()?),
+        };
+        self.wanted = Some(wanted);
         Some(self.paused_until.map_or(wanted, |until| wanted.max(until)))
     }
 

@@ -12,11 +12,11 @@ impl World {
     pub(super) fn pass(&mut self, length: Duration) {
         let end = self.now + length;
         loop {
-            let ticks = self.nodes.iter().filter_map(Node::next_tick);
+            let tick = self.nodes.iter_mut().filter_map(Node::next_tick).min();
             let wakes = self.nodes.iter().filter_map(|node| node.paused_until);
             let news = self.news.values().copied();
-            let next = ticks
-                .chain(wakes)
+            let next = wakes
+                .chain(tick)
                 .chain(news)
                 .chain(self.network.next_arrival())
                 .min();
