@@ -138,12 +138,13 @@ impl World {
     }
 
     /// Whether `to` has to know what `from` does: it hears it, and either the other way round as well, or it heard
-    /// `from` since both run. A node that starts deaf cannot prove that it is no recording.
+    /// `from` since that one started and `to` runs. A node that starts deaf cannot prove that it is no recording; one
+    /// that stood still goes on.
     fn must_agree(&self, from: usize, to: usize) -> bool {
         let mutual = self.network.reaches(to, from);
         let (one, two) = (&self.nodes[from], &self.nodes[to]);
-        // What was on its way, or waited in a socket, when they woke is from before.
-        let known = one.awake_since.max(two.awake_since) + LONGEST_WAY;
+        // What was on its way, or waited in a socket, is from before.
+        let known = one.born.max(two.awake_since) + LONGEST_WAY;
         let met = two.last_heard(&one.name).is_some_and(|at| at > known);
         self.network.reaches(from, to) && (mutual || met)
     }

@@ -51,6 +51,8 @@ pub(super) struct Node {
     pub(super) listed: BTreeMap<String, IpAddr>,
     pub(super) welcome: bool,
     pub(super) draining: bool,
+    /// When it started.
+    pub(super) born: Duration,
     /// When it started, or ran again after a pause.
     pub(super) awake_since: Duration,
     /// Whom it heard when it was stopped last.
@@ -94,6 +96,7 @@ impl Node {
             listed: BTreeMap::new(),
             welcome: true,
             draining: false,
+            born: Duration::ZERO,
             awake_since: Duration::ZERO,
             heard_before_pause: BTreeSet::new(),
             paused_since: None,
@@ -131,6 +134,7 @@ impl Node {
     pub(super) fn boot(&mut self, at: Duration, incarnation: u64) {
         self.starts += 1;
         self.draining = false;
+        self.born = at;
         self.awake_since = at;
         self.paused_since = None;
         let early = self.flaw == Some(Flaw::NoHoldOff);
