@@ -41,6 +41,9 @@ pub enum Command {
     /// Check a cluster file, or machines and network, and change nothing
     #[command(subcommand)]
     Check(Check),
+    /// Bring a cluster to what its file says, one load-balancer node after the other
+    #[command(subcommand)]
+    Update(Update),
     /// Show nodes, the virtual IP's owner, proxies and their servers, pools and Services
     Status(Status),
     /// Say why something is as it is
@@ -125,6 +128,30 @@ pub struct CreateCluster {
     /// Answer yes to questions (replacing a containerd configuration that somebody edited)
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `lbctl update …`
+#[derive(Debug, Subcommand)]
+pub enum Update {
+    /// Roll out settings, lbnode's image, labels and pools: backups first, the virtual IP's owner last
+    Cluster(UpdateCluster),
+}
+
+/// `lbctl update cluster`
+#[derive(Debug, Args)]
+pub struct UpdateCluster {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Software.
+    #[command(flatten)]
+    pub software: Software,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show what would be done, and do nothing; 5: there is something to do
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `lbctl check …`
@@ -274,6 +301,28 @@ pub struct Diff {
 pub enum Reset {
     /// Remove the cluster from its machines
     Cluster(ResetCluster),
+    /// Remove some machines from their cluster, which goes on without them
+    Nodes(ResetNodes),
+}
+
+/// `lbctl reset nodes`
+#[derive(Debug, Args)]
+pub struct ResetNodes {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Software.
+    #[command(flatten)]
+    pub software: Software,
+    /// Nodes by name, or machines by address
+    #[arg(long, value_name = "NAME", required = true, num_args = 1..)]
+    pub node: Vec<String>,
+    /// Go on with machines that do not answer, pods that do not end, and whatever is left
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// `lbctl reset cluster`

@@ -2,6 +2,7 @@
 
 mod preflight;
 mod site;
+mod update;
 
 use nodepool::commands::Outcome;
 use site::{Fault, Site};

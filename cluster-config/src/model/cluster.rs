@@ -1,6 +1,7 @@
 //! The whole cluster.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::header::Header;
 use super::load_balancer::LoadBalancer;
@@ -182,6 +183,22 @@ impl Cluster {
     /// HTTP proxy of the site.
     pub const fn http_proxy(&self) -> Option<&HttpProxy> {
         self.http_proxy.as_ref()
+    }
+
+    /// The same cluster without the nodes at these SSH addresses, as if the file did not have them. What it is then was not
+    /// checked: it may have no control plane.
+    #[must_use]
+    pub fn without(&self, addresses: &[Ipv4Addr]) -> Self {
+        let mut cluster = self.clone();
+        let stays = |node: &Node| !addresses.contains(&node.address());
+        cluster.control_plane.nodes.retain(stays);
+        if let Some(pool) = &mut cluster.load_balancer.pool {
+            pool.nodes.retain(stays);
+        }
+        for pool in &mut cluster.worker_pools {
+            pool.nodes.retain(stays);
+        }
+        cluster
     }
 
     /// Every node once: control plane, load balancer pool, worker pools, each in the order of the file.

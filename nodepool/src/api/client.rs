@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Node, Secret};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use super::etcd::Gateway;
-use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi, manifests};
-use crate::core::cluster_view::{ClusterView, NodeView};
-use crate::core::desired::Taint;
+use super::nodes::node_view;
+use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
+use crate::core::cluster_view::{BalancerPod, ClusterView};
 use crate::core::service_view::Objects;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
@@ -138,41 +138,6 @@ impl KubeApi {
         }
     }
 
-    async fn try_mark(&self, mark: &Mark) -> Result<(), kube::Error> {
-        let Mark {
-            node: name,
-            labels,
-            add_taints: add,
-            remove_taints: remove,
-        } = mark;
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        let node = nodes.get(name).await?;
-        let mut taints = node.spec.unwrap_or_default().taints.unwrap_or_default();
-        taints.retain(|taint| {
-            !remove.contains(&taint.key)
-                && !add
-                    .iter()
-                    .any(|new| new.key == taint.key && new.effect == taint.effect)
-        });
-        let mut patch = json!({
-            // The list of taints is replaced whole: refuse if somebody changed it meanwhile.
-            "metadata": {"labels": labels, "resourceVersion": node.metadata.resource_version},
-        });
-        if !add.is_empty() || !remove.is_empty() {
-            let mut all = json!(taints);
-            if let Some(list) = all.as_array_mut() {
-                list.extend(add.iter().map(
-                    |taint| json!({"key": taint.key, "value": taint.value, "effect": taint.effect}),
-                ));
-            }
-            patch["spec"] = json!({"taints": all});
-        }
-        nodes
-            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await?;
-        Ok(())
-    }
-
     async fn delete_secret(&self, name: &str) -> Result<(), kube::Error> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "kube-system");
         gone(
@@ -224,6 +189,26 @@ impl ClusterApi for KubeApi {
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), ApiFailure>> {
         self.delete_pool(kind, name).boxed()
+    }
+
+    fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>> {
+        self.list_balancer_pods().boxed()
+    }
+
+    fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {
+        self.read_cluster_configuration().boxed()
+    }
+
+    fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        self.retire_node(node).boxed()
+    }
+
+    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        self.evict_pods(node).boxed()
+    }
+
+    fn losses<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        self.list_losses(node).boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
@@ -305,58 +290,18 @@ impl ClusterApi for KubeApi {
         file: &'a str,
     ) -> BoxFuture<'a, Result<bool, ApiFailure>> {
         async move {
-            let mut changed = false;
-            for object in manifests::objects(text, file)? {
-                let what = format!("apply {}", manifests::describe(&object));
-                changed |= self
-                    .patiently(&what, || manifests::apply(&self.client, &object))
-                    .await?;
-            }
-            Ok(changed)
+            let changed = self.each_object(text, file, false).await?;
+            Ok(!changed.is_empty())
         }
         .boxed()
     }
-}
 
-fn node_view(node: Node) -> NodeView {
-    let spec = node.spec.unwrap_or_default();
-    let status = node.status.unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready");
-    let is_ready = ready.is_some_and(|condition| condition.status == "True");
-    let words = |condition: &k8s_openapi::api::core::v1::NodeCondition| {
-        let reason = condition.reason.clone().unwrap_or_default();
-        let message = condition.message.clone().unwrap_or_default();
-        format!("{reason}: {message}")
-    };
-    let cidrs = spec
-        .pod_cidrs
-        .or_else(|| spec.pod_cidr.map(|cidr| vec![cidr]));
-    NodeView {
-        ready: is_ready,
-        why: ready.filter(|_| !is_ready).map(words),
-        pod_cidrs: cidrs
-            .into_iter()
-            .flatten()
-            .filter_map(|cidr| cidr.parse().ok())
-            .collect(),
-        labels: node.metadata.labels.unwrap_or_default(),
-        taints: spec
-            .taints
-            .unwrap_or_default()
-            .into_iter()
-            .map(|taint| Taint {
-                key: taint.key,
-                value: taint.value.unwrap_or_default(),
-                effect: taint.effect,
-            })
-            .collect(),
-        version: status
-            .node_info
-            .map(|info| info.kubelet_version)
-            .unwrap_or_default(),
+    fn rehearse_manifest<'a>(
+        &'a self,
+        text: &'a str,
+        file: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        self.each_object(text, file, true).boxed()
     }
 }
 

@@ -7,12 +7,13 @@ use kube::discovery::{self, Scope};
 use serde_json::Value;
 
 use super::ApiFailure;
+use super::client::KubeApi;
 
 /// Field manager of everything `lbctl` applies.
 pub const MANAGER: &str = "lbctl";
 
 /// The objects of a manifest, lists unfolded, in order.
-pub(super) fn objects(text: &str, file: &str) -> Result<Vec<Value>, ApiFailure> {
+fn objects(text: &str, file: &str) -> Result<Vec<Value>, ApiFailure> {
     let broken = |reason: String| ApiFailure::Manifest {
         file: file.to_owned(),
         reason,
@@ -42,7 +43,7 @@ pub(super) fn objects(text: &str, file: &str) -> Result<Vec<Value>, ApiFailure> 
 }
 
 /// `Kind/name`, for messages.
-pub(super) fn describe(object: &Value) -> String {
+fn describe(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     format!(
         "{}/{}",
@@ -51,8 +52,33 @@ pub(super) fn describe(object: &Value) -> String {
     )
 }
 
-/// Applies one object; true when it was not so before.
-pub(super) async fn apply(client: &Client, object: &Value) -> Result<bool, kube::Error> {
+impl KubeApi {
+    /// Applies every object of a manifest, and names those that were not so before.
+    pub(super) async fn each_object(
+        &self,
+        text: &str,
+        file: &str,
+        rehearsed: bool,
+    ) -> Result<Vec<String>, ApiFailure> {
+        let mut changed = Vec::new();
+        for object in objects(text, file)? {
+            let name = describe(&object);
+            let what = format!("apply {name}");
+            let applied = self.patiently(&what, || apply(&self.client, &object, rehearsed));
+            match applied.await {
+                Ok(true) => changed.push(name),
+                Ok(false) => {}
+                // Its kind, or its namespace, comes first.
+                Err(ApiFailure::Refused { code: 404, .. }) if rehearsed => changed.push(name),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// Applies one object; true when it was not so before. `rehearsed`: the API only says what would come of it.
+async fn apply(client: &Client, object: &Value, rehearsed: bool) -> Result<bool, kube::Error> {
     let version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
     let kind = object["kind"].as_str().unwrap_or_default();
@@ -67,7 +93,8 @@ pub(super) async fn apply(client: &Client, object: &Value) -> Result<bool, kube:
     };
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let before = api.get_opt(name).await?;
-    let params = PatchParams::apply(MANAGER).force();
+    let mut params = PatchParams::apply(MANAGER).force();
+    params.dry_run = rehearsed;
     let after = api.patch(name, &params, &Patch::Apply(object)).await?;
     let as_value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
     Ok(before.is_none_or(|before| differs(object, &as_value(&before), &as_value(&after))))

@@ -1,8 +1,11 @@
 //! The cluster's API as `lbctl` uses it: nodes, join secrets, manifests.
 
+mod balancer;
 mod client;
+mod drain;
 mod etcd;
 mod manifests;
+mod nodes;
 mod objects;
 
 pub use client::KubeConnector;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::core::cluster_view::ClusterView;
+use crate::core::cluster_view::{BalancerPod, ClusterView};
 use crate::core::service_view::Objects;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
@@ -69,6 +72,17 @@ pub trait ClusterApi: Send + Sync {
         kind: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), ApiFailure>>;
+    /// Static pods of the API load balancer as they are.
+    fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>>;
+    /// kubeadm's `ClusterConfiguration`, as the cluster was made; null when there is none.
+    fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>>;
+    /// Takes a node out of service: nothing new is placed on it, and it hands its Service addresses over.
+    fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
+    /// Asks every pod of a node to leave that does not belong to the node; names those that are still there, with the
+    /// reason.
+    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    /// What is lost with a node: pods that nobody makes again, files.
+    fn losses<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
     /// Removes a node's object.
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Changes labels and taints of a node.
@@ -89,6 +103,12 @@ pub trait ClusterApi: Send + Sync {
         text: &'a str,
         file: &'a str,
     ) -> BoxFuture<'a, Result<bool, ApiFailure>>;
+    /// Names the objects of a manifest that applying it would change, as `Kind/name`.
+    fn rehearse_manifest<'a>(
+        &'a self,
+        text: &'a str,
+        file: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
 }
 
 /// An open way to the cluster's etcd.

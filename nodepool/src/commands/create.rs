@@ -12,11 +12,12 @@ use cluster_config::Cluster;
 use super::preflight::{Look, look, refuse};
 use super::software::Artefacts;
 use super::target::Target;
+use super::update::correct_members;
 use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::from_config;
-use crate::core::plan::{self, Situation, Stage, StageName};
+use crate::core::plan::{self, Stage, StageName};
 use crate::core::preflight::Reach;
 use crate::core::preflight::network::Listening;
 use crate::core::step::ApiStep;
@@ -118,35 +119,24 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
         })
         .collect();
 
-    let mut cluster = run::Cluster::new(world, &fleet, desired, artefacts, &facts);
-    let mut changed = false;
+    let routed = artefacts.cni.is_none();
+    let mut cluster = run::Cluster::new(world, &fleet, desired, artefacts, routed, &facts);
+    // Those who serve the API are not all restarted at the same time.
+    let mut changed = correct_members(world, &fleet, &mut cluster, &mut facts).await?;
     let mut last: Option<Stage> = None;
     loop {
         world.interrupt.check()?;
         let view = cluster.view(&facts).await?;
-        let plan = plan::plan(&Situation {
-            desired,
-            bundle: artefacts.bundle.as_ref(),
-            lbnode: &artefacts.lbnode,
-            routed_network: artefacts.cni.is_none(),
-            facts: &facts,
-            view: view.as_ref(),
-        });
+        let plan = plan::plan(&cluster.situation(&facts, view.as_ref()));
         let Some(stage) = plan.stages.into_iter().next() else {
             break;
         };
-        if last.as_ref() == Some(&stage) {
-            return Err(Failure::failed(format!(
-                "{} was done, and is still not so",
-                stage.name.title()
-            ))
-            .hint(format!("see the logs in {}", world.log.path().display())));
-        }
+        must_move_on(world, last.as_ref(), &stage)?;
         changed = true;
         do_stage(world, &fleet, &mut cluster, &stage, &mut facts).await?;
         last = Some(stage);
     }
-    changed |= cluster.finish(input.workspace).await?;
+    changed |= cluster.finish(input.workspace, &facts).await?;
     drop(locks);
     Ok(if changed {
         Outcome::Changed
@@ -155,7 +145,21 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
     })
 }
 
-async fn do_stage(
+/// An error when a stage that was done is planned once more.
+pub(super) fn must_move_on(
+    world: &World<'_>,
+    last: Option<&Stage>,
+    stage: &Stage,
+) -> Result<(), Failure> {
+    if last != Some(stage) {
+        return Ok(());
+    }
+    let text = format!("{} was done, and is still not so", stage.name.title());
+    let hint = format!("see the logs in {}", world.log.path().display());
+    Err(Failure::failed(text).hint(hint))
+}
+
+pub(super) async fn do_stage(
     world: &World<'_>,
     fleet: &Fleet<'_>,
     cluster: &mut run::Cluster<'_>,
@@ -211,7 +215,7 @@ async fn through_api(
     Ok(())
 }
 
-fn report(stage: StageName, failures: &[Failed]) -> Failure {
+pub(super) fn report(stage: StageName, failures: &[Failed]) -> Failure {
     let mut text = format!("{} did not work", stage.title());
     for failed in failures {
         let reason = failed.reason.replace('\n', "\n    ");

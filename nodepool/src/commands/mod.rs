@@ -11,10 +11,13 @@ mod service;
 mod software;
 mod status;
 mod target;
+mod update;
 
 pub use create::{Create, Outcome, create};
 pub use preflight::{Look, Looked, look};
+pub use reset::{Reset, reset_nodes};
 pub use software::Artefacts;
+pub use update::{Consent, Leave, Update, update};
 
 use crate::cli::{self, Command};
 use crate::error::Failure;
@@ -28,6 +31,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
     match command {
         Command::Create(cli::Create::Config(args)) => config::create(&args, ui),
         Command::Create(cli::Create::Cluster(args)) => create::run(&args, ui).await,
+        Command::Update(cli::Update::Cluster(args)) => update::run(&args, ui).await,
         Command::Check(cli::Check::Config(args)) => config::check(&args, ui),
         Command::Check(cli::Check::Preflight(args)) => preflight::run(&args, ui).await,
         Command::Check(cli::Check::Service(args)) => service::check(&args, ui).await,
@@ -35,6 +39,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, ui).await,
         Command::Render(args) => render::run(&args, ui),
         Command::Reset(cli::Reset::Cluster(args)) => reset::run(&args, ui).await,
+        Command::Reset(cli::Reset::Nodes(args)) => reset::nodes(&args, ui).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "lbctl", &mut text);

@@ -14,8 +14,7 @@ use crate::core::cluster_view::ClusterView;
 use crate::core::service_view::{self, Objects, ServiceView, Usage};
 use crate::core::status::{Pages, Picture, picture};
 use crate::error::{Exit, Failure};
-use crate::run::{CONCURRENCY, Fleet, Interrupt, MachineSession};
-use crate::script;
+use crate::run::{CONCURRENCY, Fleet, Interrupt};
 use crate::ui::{Table, Ui};
 
 /// Longest wait for the API.
@@ -62,24 +61,11 @@ async fn pages(fleet: &Fleet<'_>) -> BTreeMap<IpAddr, Result<Pages, String>> {
     let asking = fleet
         .machines
         .values()
-        .map(|machine| async move { (machine.address, ask(machine).await) });
+        .map(|machine| async move { (machine.address, machine.pages().await) });
     stream::iter(asking)
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await
-}
-
-async fn ask(machine: &MachineSession<'_>) -> Result<Pages, String> {
-    if let Err(failure) = machine.remote() {
-        return Err(failure.to_string());
-    }
-    let output = machine.run(&script::role_status(), "status").await;
-    let output = output.map_err(|failure| failure.to_string())?;
-    if output.status == 0 {
-        Ok(Pages::parse(&output.stdout))
-    } else {
-        Err(output.stderr)
-    }
 }
 
 async fn view(target: &Target) -> Result<(ClusterView, Objects), String> {

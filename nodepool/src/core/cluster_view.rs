@@ -31,4 +31,21 @@ pub struct NodeView {
     pub taints: Vec<Taint>,
     /// Version of the kubelet.
     pub version: String,
+    /// Addresses inside the cluster.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A static pod of the API load balancer, as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BalancerPod {
+    /// Node that it runs on.
+    pub node: String,
+    /// `lb-vrrp` or `lb-proxy`.
+    pub name: String,
+    /// Checksum of the configuration that it runs with.
+    pub config_sha256: String,
+    /// Digest of the image that it runs.
+    pub image_digest: String,
+    /// Condition `Ready` is true.
+    pub ready: bool,
 }

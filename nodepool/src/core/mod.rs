@@ -18,3 +18,4 @@ pub mod rivals;
 pub mod service_view;
 pub mod status;
 pub mod step;
+pub mod update;

@@ -54,6 +54,39 @@ pub(super) async fn install(
     Ok(installed)
 }
 
+/// What [`install`] would change, a line each.
+///
+/// # Errors
+/// When the API refuses or does not answer.
+pub(super) async fn rehearse(
+    api: &dyn ClusterApi,
+    desired: &Desired,
+    artefacts: &Artefacts,
+) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    if desired.data_plane.nodes.is_empty() {
+        return Ok(lines);
+    }
+    let digest = &artefacts.lbnode.image.digest;
+    let programs = data_plane::programs(&desired.data_plane, digest);
+    let pools = data_plane::pools(&desired.data_plane);
+    let mut changed = api.rehearse_manifest(&programs, "the data plane").await?;
+    if let Some(pools) = pools {
+        let pools = api.rehearse_manifest(&pools, "the pools of the cluster file");
+        changed.extend(pools.await?);
+    }
+    if !changed.is_empty() {
+        lines.push(format!("apply {}", changed.join(", ")));
+    }
+    let wanted = data_plane::pool_objects(&desired.data_plane);
+    let wanted = wanted.iter().map(named).collect();
+    let found = leftovers(&api.pool_objects().await?, &wanted, api::MANAGER);
+    lines.extend(found.remove.into_iter().map(|(kind, name)| {
+        format!("remove {kind} {name}: the cluster file does not have it any more")
+    }));
+    Ok(lines)
+}
+
 async fn apply_pools(api: &dyn ClusterApi, pools: &str) -> Result<bool, Failure> {
     let mut tries = TRIES;
     loop {

@@ -11,6 +11,7 @@ use super::{CONCURRENCY, World};
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::preflight::{Check, Reach};
+use crate::core::status::Pages;
 use crate::error::Failure;
 use crate::remote::{Hold, Output, Remote, RemoteFailure, Script};
 use crate::script;
@@ -36,17 +37,27 @@ impl<'a> Fleet<'a> {
     /// # Errors
     /// When a log cannot be written; a machine that is not reachable is no error here.
     pub async fn connect(world: &World<'a>, desired: &Desired) -> Result<Self, Failure> {
-        let connecting = desired.machines.iter().map(|machine| async move {
-            let log = world.log.machine(&machine.address.to_string())?;
-            let remote = world.connector.connect(machine.address).await;
-            Ok((
-                machine.address,
-                MachineSession {
-                    address: machine.address,
-                    remote,
-                    log,
-                },
-            ))
+        let machines = desired.machines.iter();
+        Self::reach(world, machines.map(|machine| machine.address)).await
+    }
+
+    /// Connects to the machines at these addresses.
+    ///
+    /// # Errors
+    /// When a log cannot be written.
+    pub async fn reach(
+        world: &World<'a>,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Result<Self, Failure> {
+        let connecting = addresses.map(|address| async move {
+            let log = world.log.machine(&address.to_string())?;
+            let remote = world.connector.connect(address).await;
+            let session = MachineSession {
+                address,
+                remote,
+                log,
+            };
+            Ok((address, session))
         });
         let sessions: Vec<Result<_, Failure>> = stream::iter(connecting)
             .buffer_unordered(CONCURRENCY)
@@ -126,6 +137,23 @@ impl<'a> MachineSession<'a> {
             Err(failure) => self.log.note(&format!("{}: {failure}", script.id)),
         }
         outcome
+    }
+
+    /// The status pages of the routers and of the proxy.
+    ///
+    /// # Errors
+    /// With the reason, when the machine cannot be asked.
+    pub async fn pages(&self) -> Result<Pages, String> {
+        if let Err(failure) = self.remote() {
+            return Err(failure.to_string());
+        }
+        let output = self.run(&script::role_status(), "status").await;
+        let output = output.map_err(|failure| failure.to_string())?;
+        if output.status == 0 {
+            Ok(Pages::parse(&output.stdout))
+        } else {
+            Err(output.stderr)
+        }
     }
 
     async fn facts(&self, installed: bool, paths: &[String]) -> Reach {

@@ -11,7 +11,9 @@ mod network;
 mod node_log;
 mod probe;
 mod redact;
+mod removal;
 mod rivals;
+mod roll;
 mod secrets;
 
 pub use cluster::Cluster;
@@ -23,7 +25,9 @@ pub use network::follow_joins;
 pub use node_log::{LogDirectory, NodeLog};
 pub use probe::{probe_network, run_number};
 pub use redact::Redactor;
+pub use removal::{Departure, reset_machine};
 pub use rivals::rivals_in_cluster;
+pub use roll::{Halt, balancers, read_settings, roll};
 pub use secrets::new_join_secrets;
 
 use crate::api::ApiConnector;

@@ -147,6 +147,12 @@ pub fn reset(vips: impl Iterator<Item = std::net::IpAddr>) -> Script {
     vips.fold(script, |script, vip| script.arg(vip.to_string()))
 }
 
+/// Stops the virtual router of a node that leaves.
+pub fn stop_router(vips: impl Iterator<Item = std::net::IpAddr>) -> Script {
+    let script = Script::change("stop-router", text::STOP_ROUTER);
+    vips.fold(script, |script, vip| script.arg(vip.to_string()))
+}
+
 /// Says what of ours is left on the machine, one thing a line.
 pub fn leftovers(vips: impl Iterator<Item = std::net::IpAddr>) -> Script {
     let script = Script::query("leftovers", text::LEFTOVERS);

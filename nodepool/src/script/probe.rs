@@ -45,6 +45,14 @@ pub fn role_status() -> Script {
     )
 }
 
+/// The settings of the API load balancer as they are on the machine: lines of the files, with their names before them.
+pub fn read_settings() -> Script {
+    Script::query(
+        "read-settings",
+        "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done; exit 0",
+    )
+}
+
 /// Asks the segment who has `address`, pings it, and connects to each of the ports: a line each.
 pub fn check_service(address: IpAddr, ports: &[u16]) -> Script {
     let script = Script::query("check-service", text::CHECK_SERVICE).arg(address.to_string());

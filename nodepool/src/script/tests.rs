@@ -315,3 +315,83 @@ fn a_program_for_probes_goes_when_its_script_is_ended_by_a_signal() {
     child.wait().expect("it ends");
     assert!(!folder.path().join("run").exists(), "nothing is left");
 }
+
+/// A unit that runs: what systemd says of it as it was, and what is done by the script.
+#[test]
+fn a_unit_that_runs_is_changed_without_an_interruption() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().display();
+    std::fs::create_dir(folder.path().join("state")).expect("a folder");
+    let unit = "[Service]\nExecStart=true\nExecStart=ip -4 route replace 10.244.1.0/24 via 10.10.0.12\n\
+        ExecStop=-ip -4 route del 10.244.1.0/24 via 10.10.0.12\n";
+    std::fs::write(folder.path().join("routes.service"), unit).expect("a file");
+    let stubs = format!(
+        "ip() {{ echo \"ip $*\" >>{at}/calls; }}\n\
+         systemctl() {{\n\
+         [ \"$1\" != show ] || {{\n\
+         echo '{{ path=/usr/sbin/ip ; argv[]=ip -4 route del 10.244.1.0/24 via 10.10.0.12 ; ignore_errors=yes ; pid=0 }}'\n\
+         echo '{{ path=/usr/sbin/ip ; argv[]=ip -4 route del 10.244.2.0/24 via 10.10.0.13 ; ignore_errors=yes ; pid=0 }}'\n\
+         }}\n\
+         echo \"systemctl $1\" >>{at}/calls; }}\n"
+    );
+    let mut script = start_unit("routes.service");
+    script.body = format!("{stubs}{}", script.body).replace("/etc/systemd/system", &at.to_string());
+    let ran = run(&script, folder.path(), 0);
+    assert_eq!(ran.status, 0, "{}", ran.output);
+    let calls = std::fs::read_to_string(folder.path().join("calls")).expect("calls");
+    assert_eq!(
+        calls.lines().collect::<Vec<_>>(),
+        [
+            "systemctl show",
+            "systemctl daemon-reload",
+            "systemctl enable",
+            "systemctl is-active",
+            "ip -4 route replace 10.244.1.0/24 via 10.10.0.12",
+            "ip -4 route del 10.244.2.0/24 via 10.10.0.13",
+        ]
+    );
+}
+
+#[test]
+fn settings_are_printed_with_the_name_of_their_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("vrrp.yaml"), "a: 1\nb: |\n  c\n").expect("a file");
+    let mut script = read_settings();
+    script.body = script
+        .body
+        .replace("/etc/lbnode", &folder.path().display().to_string());
+    let ran = run(&script, folder.path(), 0);
+    assert_eq!(
+        (ran.status, ran.output.as_str()),
+        (0, "vrrp|a: 1\nvrrp|b: |\nvrrp|  c\n")
+    );
+}
+
+#[test]
+fn a_router_that_has_stopped_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifests = folder.path().display().to_string();
+    std::fs::write(folder.path().join("lb-vrrp.yaml"), "pod").expect("a file");
+    let mut script = stop_router(["10.10.0.100".parse().expect("an address")].into_iter());
+    let stubs = "ip() { echo '2: eth0 inet 10.10.0.11/24'; }\nlbnode() { return 1; }\n";
+    script.body =
+        format!("{stubs}{}", script.body).replace("/etc/kubernetes/manifests", &manifests);
+    let ran = run(&script, folder.path(), 0);
+    assert_eq!(
+        (ran.status, ran.output.as_str()),
+        (0, "the router has stopped\n")
+    );
+    assert!(!folder.path().join("lb-vrrp.yaml").exists());
+    // One that keeps its address: the test does not wait as long as an operator would.
+    script.body = script
+        .body
+        .replace("10.10.0.11/24", "10.10.0.100/32")
+        .replace("-ge 450", "-ge 2");
+    let ran = run(&script, folder.path(), 0);
+    assert_eq!(ran.status, 1, "{}", ran.output);
+    assert!(
+        ran.output.contains("does the kubelet run?"),
+        "{}",
+        ran.output
+    );
+}

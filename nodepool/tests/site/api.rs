@@ -1,12 +1,13 @@
 //! The scripted cluster's API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember, MANAGER};
-use nodepool::core::cluster_view::{ClusterView, NodeView};
-use nodepool::core::desired::Taint;
+use nodepool::core::cluster_view::{BalancerPod, ClusterView, NodeView};
+use nodepool::core::desired::{Desired, Taint};
 use nodepool::core::service_view::Objects;
 use nodepool::core::step::Mark;
 use nodepool::manifest::kubeadm::JoinSecrets;
@@ -19,13 +20,27 @@ pub(crate) struct FakeNode {
     pub(crate) cidr: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) taints: Vec<Taint>,
+    pub(crate) address: IpAddr,
+    pub(crate) ready: bool,
+    /// Nothing new is placed on it.
+    pub(crate) retired: bool,
+    /// Looks until its pods are gone.
+    pub(crate) pods: u32,
 }
 
 impl FakeNode {
-    pub(crate) fn new(index: usize, _role: &str) -> Self {
+    pub(crate) fn new(index: usize, role: &str, address: IpAddr) -> Self {
+        let label = (role == "control-plane").then(|| {
+            let key = "node-role.kubernetes.io/control-plane";
+            (key.to_owned(), String::new())
+        });
         Self {
+            address,
+            ready: true,
+            retired: false,
+            pods: 3,
             cidr: format!("10.244.{index}.0/24"),
-            labels: BTreeMap::new(),
+            labels: label.into_iter().collect(),
             taints: Vec::new(),
         }
     }
@@ -41,7 +56,8 @@ impl ClusterApi for FakeApi {
             let inner = self.site.inner();
             let nodes = inner.nodes.iter().map(|(name, node)| {
                 let view = NodeView {
-                    ready: true,
+                    ready: node.ready,
+                    addresses: vec![node.address],
                     pod_cidrs: vec![node.cidr.parse().expect("a range")],
                     labels: node.labels.clone(),
                     taints: node.taints.clone(),
@@ -96,10 +112,47 @@ impl ClusterApi for FakeApi {
         .boxed()
     }
 
+    fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>> {
+        async move { Ok(self.site.inner().balancer_pods()) }.boxed()
+    }
+
+    fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {
+        async move { Ok(self.site.inner().made.clone()) }.boxed()
+    }
+
+    fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.api_step(&format!("api retire {node}"), |inner| {
+                let label = nodepool::core::desired::LBNODE_LABEL;
+                let node = inner.nodes.get_mut(node).expect("a node of the cluster");
+                node.retired = true;
+                node.labels.remove(label);
+            })
+        }
+        .boxed()
+    }
+
+    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        async move {
+            let mut inner = self.site.inner();
+            let node = inner.nodes.get_mut(node).expect("a node of the cluster");
+            assert!(node.retired, "new pods would be placed on it");
+            node.pods = node.pods.saturating_sub(1);
+            let left = (node.pods > 0).then(|| "default/web is ending".to_owned());
+            Ok(left.into_iter().collect())
+        }
+        .boxed()
+    }
+
+    fn losses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        async move { Ok(vec!["the files of the pod default/web on it".to_owned()]) }.boxed()
+    }
+
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
         async move {
-            self.site.inner().nodes.remove(node);
-            Ok(())
+            self.site.api_step(&format!("api delete {node}"), |inner| {
+                inner.nodes.remove(node);
+            })
         }
         .boxed()
     }
@@ -163,16 +216,9 @@ impl ClusterApi for FakeApi {
             if before.as_deref() == Some(text) {
                 return Ok(false);
             }
-            let objects: Vec<Value> = serde_saphyr::from_multiple(text).expect("a manifest");
             let mut inner = self.site.inner();
             let mut changed = false;
-            for object in objects {
-                let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-                let key = format!(
-                    "{}/{}",
-                    text(&object["kind"]),
-                    text(&object["metadata"]["name"])
-                );
+            for (key, object) in named_objects(text) {
                 changed |= inner.applied.get(&key) != Some(&object);
                 inner.applied.insert(key, object);
             }
@@ -180,6 +226,49 @@ impl ClusterApi for FakeApi {
         }
         .boxed()
     }
+
+    fn rehearse_manifest<'a>(
+        &'a self,
+        text: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        async move {
+            let applied = &self.site.inner().applied;
+            let differs = |(key, object): &(String, Value)| applied.get(key) != Some(object);
+            let objects = named_objects(text).into_iter().filter(differs);
+            Ok(objects.map(|(key, _)| key).collect())
+        }
+        .boxed()
+    }
+}
+
+/// The objects of a manifest, as `Kind/name`.
+fn named_objects(text: &str) -> Vec<(String, Value)> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(text).expect("a manifest");
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let named = |object: Value| {
+        let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+        (format!("{kind}/{name}"), object)
+    };
+    objects.into_iter().map(named).collect()
+}
+
+/// What kubeadm writes down of a cluster.
+pub(crate) fn made(desired: &Desired) -> Value {
+    let joined = |cidrs: &[ipnet::IpNet]| {
+        let cidrs = cidrs.iter().map(ToString::to_string);
+        cidrs.collect::<Vec<_>>().join(",")
+    };
+    json!({
+        "clusterName": desired.name,
+        "controlPlaneEndpoint": desired.endpoint(),
+        "kubernetesVersion": "v1.36.3",
+        "networking": {
+            "podSubnet": joined(&desired.pod_cidrs),
+            "serviceSubnet": joined(&desired.service_cidrs),
+        },
+        "apiServer": {"certSANs": desired.extra_sans},
+    })
 }
 
 /// The members are the machines whose kubeadm went far enough.
@@ -202,8 +291,11 @@ impl EtcdApi for FakeEtcd {
 
     fn remove<'a>(&'a self, member: &'a EtcdMember) -> BoxFuture<'a, Result<(), ApiFailure>> {
         async move {
-            self.site.inner().etcd.remove(&member.peers[0]);
-            Ok(())
+            let address = member.peers[0];
+            self.site
+                .api_step(&format!("etcd remove {address}"), |inner| {
+                    inner.etcd.remove(&address);
+                })
         }
         .boxed()
     }

@@ -12,6 +12,8 @@ pub(crate) struct Machine {
     pub(crate) address: Option<IpAddr>,
     /// Path → mode and checksum.
     pub(crate) files: BTreeMap<String, (String, String)>,
+    /// Texts of the settings and of the static pods.
+    pub(crate) texts: BTreeMap<String, String>,
     pub(crate) images: BTreeMap<String, String>,
     pub(crate) ledger: bool,
     pub(crate) ip_forward: bool,
@@ -24,6 +26,7 @@ pub(crate) struct Machine {
     pub(crate) pki: bool,
     pub(crate) member: Option<(String, String)>,
     pub(crate) swap: bool,
+    pub(crate) disk_full: bool,
     pub(crate) arch: Option<&'static str>,
     /// `address:port program pid`.
     pub(crate) listeners: Vec<String>,
@@ -56,6 +59,8 @@ impl Machine {
     pub(crate) fn answer(&self, script: &Script) -> Output {
         let stdout = match script.id {
             "facts" => self.facts(),
+            "read-settings" => self.settings(),
+            "leftovers" => String::new(),
             "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
             "read-admin-conf" if self.is_member() => {
                 "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
@@ -67,6 +72,17 @@ impl Machine {
             stdout,
             stderr: String::new(),
         }
+    }
+
+    fn settings(&self) -> String {
+        let mut lines = String::new();
+        for name in ["vrrp", "proxy"] {
+            let text = self.texts.get(&format!("/etc/lbnode/{name}.yaml"));
+            for line in text.into_iter().flat_map(|text| text.lines()) {
+                lines.push_str(&format!("{name}|{line}\n"));
+            }
+        }
+        lines
     }
 
     fn facts(&self) -> String {
@@ -176,11 +192,21 @@ impl Machine {
             "put-file" => {
                 assert_eq!(sha256(&input), args[2], "what is sent is what was promised");
                 self.ledger = true;
+                if self.disk_full {
+                    return failed("cat: write error: No space left on device");
+                }
                 if !half {
                     self.files.insert(
                         args[0].clone(),
                         (args[1].trim_start_matches('0').to_owned(), args[2].clone()),
                     );
+                    if ["/etc/lbnode/", "/etc/kubernetes/"]
+                        .iter()
+                        .any(|of| args[0].starts_with(of))
+                    {
+                        let text = String::from_utf8(input).expect("text");
+                        self.texts.insert(args[0].clone(), text);
+                    }
                 }
             }
             "hard-link" => {
@@ -205,12 +231,13 @@ impl Machine {
                     "containerd has its configuration first"
                 );
                 for name in args {
+                    // An archive of `lbnode` in these tests is the digest of its image.
                     let digest = if name.contains("lbnode") {
-                        "sha256:image"
+                        String::from_utf8(input.clone()).expect("text")
                     } else {
-                        "sha256:k"
+                        "sha256:k".to_owned()
                     };
-                    self.images.insert(name.clone(), digest.to_owned());
+                    self.images.insert(name.clone(), digest);
                 }
             }
             "enable-kubelet" => {
@@ -222,14 +249,30 @@ impl Machine {
             }
             "clean-kubeadm" => {
                 self.member = None;
-                self.files
-                    .retain(|path, _| !path.starts_with("/etc/kubernetes/manifests/"));
+                let gone = |path: &String| path.starts_with("/etc/kubernetes/manifests/");
+                self.files.retain(|path, _| !gone(path));
+                self.texts.retain(|path, _| !gone(path));
                 self.pki = half && self.pki;
             }
             "kubeadm-init" | "kubeadm-join" => {
                 return self.kubeadm(script, &input, half, vip, cluster);
             }
             "upload-certs" => {}
+            "stop-router" if !half => {
+                let manifest = "/etc/kubernetes/manifests/lb-vrrp.yaml";
+                self.files.remove(manifest);
+                self.texts.remove(manifest);
+            }
+            "reset" if !half => {
+                assert!(
+                    !self
+                        .files
+                        .contains_key("/etc/kubernetes/manifests/lb-vrrp.yaml"),
+                    "its router was stopped before"
+                );
+                let address = self.address.expect("a machine has an address");
+                *self = Self::bare(&self.hostname, address);
+            }
             "start-unit" if !half => {
                 self.units.insert(args[0].clone());
                 self.read(&[&format!("/etc/systemd/system/{}", args[0])]);

@@ -1,6 +1,7 @@
 //! A site of scripted machines: they understand the scripts of `lbctl` by name and keep what those would change.
 
 mod api;
+mod balancer;
 mod machine;
 pub(crate) mod network;
 
@@ -14,7 +15,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
-use nodepool::commands::{Artefacts, Create, Look, Looked, Outcome, create, look};
+use nodepool::commands::{
+    Artefacts, Consent, Create, Leave, Look, Looked, Outcome, Reset, Update, create, look,
+    reset_nodes, update,
+};
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
 use nodepool::core::preflight::network::Listening;
@@ -53,6 +57,7 @@ pub(crate) struct Site {
     interrupt: Arc<Mutex<Interrupt>>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) machines: BTreeMap<IpAddr, Machine>,
     /// Node objects: labels and taints.
@@ -66,12 +71,18 @@ pub(crate) struct Inner {
     pub(crate) workloads: Vec<serde_json::Value>,
     /// The manifest that the API refuses.
     pub(crate) refuses: Option<String>,
+    /// kubeadm's configuration of the cluster, as it was made.
+    pub(crate) made: serde_json::Value,
+    /// Machines without power.
+    pub(crate) dark: BTreeSet<IpAddr>,
     /// Addresses of etcd's members.
     pub(crate) etcd: BTreeSet<IpAddr>,
     /// What is wrong with the network.
     pub(crate) network: network::Network,
     /// Changing commands so far, as `address id first-argument`.
     pub(crate) changes: Vec<String>,
+    /// The API load balancers.
+    pub(crate) balancers: balancer::Balancers,
     pub(crate) fault: Option<(usize, Fault)>,
     pub(crate) locked_by: Option<String>,
 }
@@ -98,9 +109,12 @@ impl Site {
             applied: BTreeMap::new(),
             workloads: Vec::new(),
             refuses: None,
+            made: serde_json::Value::Null,
+            dark: BTreeSet::new(),
             etcd: BTreeSet::new(),
             network: network::Network::default(),
             changes: Vec::new(),
+            balancers: balancer::Balancers::default(),
             fault: None,
             locked_by: None,
         };
@@ -111,6 +125,16 @@ impl Site {
             artefacts: artefacts(folder.path()),
             folder: Arc::new(folder),
             interrupt: Arc::new(Mutex::new(Interrupt::default())),
+        }
+    }
+
+    /// The same machines as they are, with a fate of their own from here.
+    pub(crate) fn fork(&self) -> Self {
+        let inner = self.inner().clone();
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            interrupt: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -140,6 +164,45 @@ impl Site {
             replace_edited: false,
         };
         create(&world, input).await
+    }
+
+    /// One `lbctl update cluster`.
+    pub(crate) async fn update(&self, consent: Consent) -> Result<Outcome, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "update cluster");
+        let world = self.world(&interrupt, &log);
+        let input = Update {
+            cluster: &self.cluster,
+            desired: &self.desired,
+            artefacts: &self.artefacts,
+            workspace: &workspace,
+            consent,
+            leave: Leave::Unlisted,
+        };
+        update(&world, input).await
+    }
+
+    /// One `lbctl reset nodes`.
+    pub(crate) async fn reset_nodes(
+        &self,
+        names: &[&str],
+        forced: bool,
+    ) -> Result<Outcome, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "reset nodes");
+        let world = self.world(&interrupt, &log);
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let input = Reset {
+            cluster: &self.cluster,
+            names: &names,
+            forced,
+            artefacts: &self.artefacts,
+            workspace: &workspace,
+            consent: Consent::Given,
+        };
+        reset_nodes(&world, input).await
     }
 
     /// The look that `lbctl check preflight` takes.
@@ -185,6 +248,12 @@ impl Site {
         let cluster = loaded.cluster.expect("the file is valid");
         self.desired = from_config::desired(&cluster);
         self.cluster = Arc::new(cluster);
+        let mut inner = self.inner();
+        for machine in &self.desired.machines {
+            let name = format!("m{}", inner.machines.len());
+            let bare = || Machine::bare(&name, machine.node_ip);
+            inner.machines.entry(machine.address).or_insert_with(bare);
+        }
     }
 
     /// All logs of all runs.
@@ -207,6 +276,29 @@ impl Site {
         text
     }
 
+    /// A change through an API; it can be interrupted as a script can.
+    fn api_step(&self, what: &str, change: impl FnOnce(&mut Inner)) -> Result<(), ApiFailure> {
+        let mut inner = self.inner();
+        inner.changes.push(what.to_owned());
+        let count = inner.changes.len();
+        let fault = inner.fault.filter(|(at, _)| *at == count);
+        let fault = fault.map(|(_, fault)| fault);
+        if !matches!(fault, Some(Fault::Before | Fault::Half)) {
+            change(&mut inner);
+        }
+        match fault {
+            None => Ok(()),
+            Some(Fault::CtrlC) => {
+                self.press_ctrl_c();
+                Ok(())
+            }
+            Some(_) => Err(ApiFailure::Silent {
+                server: "x".to_owned(),
+                reason: "gone".to_owned(),
+            }),
+        }
+    }
+
     fn press_ctrl_c(&self) {
         let interrupt = self.interrupt.lock().expect("no test thread has panicked");
         interrupt.ask();
@@ -221,6 +313,9 @@ impl Site {
                 self.press_ctrl_c();
             }
             return Ok(output);
+        }
+        if script.id == "role-status" {
+            return Ok(inner.role_status(address));
         }
         if !script.exclusive {
             let machine = inner
@@ -241,11 +336,7 @@ impl Site {
         if fault == Some(Fault::Before) {
             return Err(RemoteFailure::Lost);
         }
-        let control_plane = self
-            .desired
-            .machine(address)
-            .is_some_and(|machine| machine.is_control_plane());
-        if control_plane && script.id == "kubeadm-join" {
+        if script.id == "kubeadm-join" && script.args[3] == "control-plane" {
             // etcd takes the member in, also when the machine dies right after; it takes nobody in twice.
             assert!(
                 inner.etcd.insert(address),
@@ -254,6 +345,7 @@ impl Site {
         }
         if script.id == "kubeadm-init" {
             inner.etcd = BTreeSet::from([address]);
+            inner.made = api::made(&self.desired);
         }
         let vip = self.desired.vip;
         let name = self.desired.name.clone();
@@ -268,7 +360,10 @@ impl Site {
             inner
                 .nodes
                 .entry(hostname)
-                .or_insert_with(|| api::FakeNode::new(index, &role));
+                .or_insert_with(|| api::FakeNode::new(index, &role, address));
+        }
+        if output.status == 0 && fault != Some(Fault::Half) {
+            inner.restarted(address, script, &self.desired);
         }
         match fault {
             Some(Fault::After | Fault::Half) => Err(RemoteFailure::Lost),
@@ -319,9 +414,11 @@ impl Connector for Site {
         address: IpAddr,
     ) -> BoxFuture<'a, Result<Box<dyn Remote>, RemoteFailure>> {
         async move {
-            if !self.inner().machines.contains_key(&address) {
+            let inner = self.inner();
+            if !inner.machines.contains_key(&address) || inner.dark.contains(&address) {
                 return Err(RemoteFailure::Unreachable("No route to host".to_owned()));
             }
+            drop(inner);
             Ok(Box::new(Line {
                 site: self.clone(),
                 address,
@@ -377,7 +474,7 @@ fn artefacts(folder: &Path) -> Artefacts {
             architecture: "amd64".to_owned(),
             sha256: nodepool::digest::sha256(b"lbnode"),
             image: Archive {
-                bytes: b"archive".to_vec(),
+                bytes: b"sha256:image".to_vec(),
                 digest: "sha256:image".to_owned(),
             },
         },

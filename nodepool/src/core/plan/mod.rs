@@ -12,6 +12,7 @@
 //! `kubeadm init` waits more than it works. Where there is no cluster yet, only the machine that makes it is prepared
 //! before; the others are prepared beside it, in its stage.
 
+mod nodes;
 mod prepare;
 
 pub use prepare::containerd_suits;
@@ -19,11 +20,10 @@ pub use prepare::containerd_suits;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use self::prepare::missing;
 use super::cluster_view::{ClusterView, NodeView};
-use super::desired::{Desired, LBNODE_LABEL, Machine, Role};
+use super::desired::{Desired, Machine, Role};
 use super::facts::Facts;
-use super::step::{ApiStep, Mark, Step};
+use super::step::{ApiStep, Step};
 use crate::bundle::Bundle;
 use crate::lbnode::{self, Lbnode};
 use crate::manifest::{self, cni, containerd, kubelet};
@@ -66,7 +66,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    const fn empty(name: StageName) -> Self {
+    /// One without work.
+    pub(super) const fn empty(name: StageName) -> Self {
         Self {
             name,
             first: Vec::new(),
@@ -97,6 +98,10 @@ pub enum StageName {
     Network,
     /// Labels and taints.
     Mark,
+    /// The node binary and its image, on members.
+    Bring,
+    /// New settings of one node's API load balancer.
+    Turn,
 }
 
 impl StageName {
@@ -110,6 +115,8 @@ impl StageName {
             Self::JoinWorkers => "join workers",
             Self::Network => "pod network",
             Self::Mark => "labels and taints",
+            Self::Bring => "bring lbnode",
+            Self::Turn => "settings of the API load balancer",
         }
     }
 }
@@ -149,8 +156,19 @@ pub fn watched_paths(bundle: Option<&Bundle>) -> Vec<String> {
 
 /// Makes the plan.
 pub fn plan(situation: &Situation<'_>) -> Plan {
+    stages(situation, Members::Prepared)
+}
+
+/// The plan without what prepares members: they have their software, and what disturbs them has an order of its own
+/// (`crate::core::update`).
+pub fn plan_beside_members(situation: &Situation<'_>) -> Plan {
+    stages(situation, Members::LeftAlone)
+}
+
+fn stages(situation: &Situation<'_>, members: Members) -> Plan {
     let planner = Planner {
         situation,
+        members,
         lives: cluster_lives(situation.desired, situation.facts),
     };
     let stages = [
@@ -178,8 +196,18 @@ pub fn cluster_lives(desired: &Desired, facts: &BTreeMap<IpAddr, Facts>) -> bool
     })
 }
 
+/// What is prepared of machines that belong to the cluster.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Members {
+    /// The same as of all others.
+    Prepared,
+    /// Nothing.
+    LeftAlone,
+}
+
 struct Planner<'a> {
     situation: &'a Situation<'a>,
+    members: Members,
     lives: bool,
 }
 
@@ -245,7 +273,8 @@ impl Planner<'_> {
     fn prepare(&self) -> Stage {
         let maker = self.maker();
         self.machines(StageName::Prepare, |machine, facts| {
-            if maker.is_none_or(|maker| maker == machine.address) {
+            let left_alone = self.members == Members::LeftAlone && facts.member.is_some();
+            if !left_alone && maker.is_none_or(|maker| maker == machine.address) {
                 self.situation.prepare(machine, facts)
             } else {
                 Vec::new()
@@ -286,83 +315,5 @@ impl Planner<'_> {
                 Vec::new()
             }
         })
-    }
-
-    /// Needs every machine's pod ranges; before they are known there is nothing to plan.
-    fn network(&self) -> Stage {
-        let desired = self.situation.desired;
-        let cidrs: BTreeMap<IpAddr, _> = desired
-            .machines
-            .iter()
-            .filter_map(|machine| {
-                let node = self.node_of(self.situation.facts.get(&machine.address)?)?;
-                Some((machine.address, (machine.node_ip, node.pod_cidrs.clone())))
-            })
-            .collect();
-        let known = cidrs.len() == desired.machines.len()
-            && cidrs.values().all(|(_, cidrs)| !cidrs.is_empty());
-        self.machines(StageName::Network, |machine, facts| {
-            if !known || !self.situation.routed_network {
-                return Vec::new();
-            }
-            let peers = cidrs
-                .iter()
-                .filter(|(address, _)| **address != machine.address);
-            let peers = peers
-                .map(|(_, (node_ip, cidrs))| (*node_ip, cidrs.clone()))
-                .collect();
-            let mut steps = missing(facts, [cni::conflist(&cidrs[&machine.address].1)]);
-            let routes = missing(facts, [cni::routes(&peers)]);
-            if !routes.is_empty() || facts.unread(cni::ROUTES) {
-                steps.extend(routes);
-                steps.push(Step::StartRoutes);
-            }
-            steps
-        })
-    }
-
-    fn mark(&self) -> Stage {
-        let mut api = Vec::new();
-        for machine in &self.situation.desired.machines {
-            let Some(facts) = self.situation.facts.get(&machine.address) else {
-                continue;
-            };
-            let Some(node) = self.node_of(facts) else {
-                continue;
-            };
-            let mut labels = machine.labels.clone();
-            if machine.lbnode {
-                labels.insert(LBNODE_LABEL.to_owned(), "true".to_owned());
-            }
-            labels.retain(|key, value| node.labels.get(key) != Some(value));
-            let add_taints: Vec<_> = machine
-                .taints
-                .iter()
-                .filter(|taint| !node.taints.contains(taint))
-                .cloned()
-                .collect();
-            let control_plane_taint = "node-role.kubernetes.io/control-plane";
-            let free = machine.is_control_plane()
-                && self.situation.desired.control_planes_take_workloads();
-            let remove_taints: Vec<_> = node
-                .taints
-                .iter()
-                .filter(|taint| free && taint.key == control_plane_taint)
-                .map(|taint| taint.key.clone())
-                .collect();
-            if !labels.is_empty() || !add_taints.is_empty() || !remove_taints.is_empty() {
-                let node = facts.hostname.clone();
-                api.push(ApiStep::Mark(Mark {
-                    node,
-                    labels,
-                    add_taints,
-                    remove_taints,
-                }));
-            }
-        }
-        Stage {
-            api,
-            ..Stage::empty(StageName::Mark)
-        }
     }
 }

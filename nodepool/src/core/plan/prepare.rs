@@ -83,6 +83,33 @@ impl Situation<'_> {
         steps
     }
 
+    /// What a member lacks of the node binary and its image. Nothing restarts by it.
+    pub(in crate::core) fn bring(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
+        let lbnode = self.lbnode;
+        let mut steps = Vec::new();
+        if !present(facts, lbnode::INSTALLED, &lbnode.sha256, "755") {
+            let sha256 = lbnode.sha256.clone();
+            steps.push(Step::PutLbnode { sha256 });
+        }
+        let digest = &lbnode.image.digest;
+        let serves = machine.load_balancer.is_some() || machine.lbnode;
+        if serves && facts.images.get(lbnode::IMAGE) != Some(digest) {
+            let digest = digest.clone();
+            steps.push(Step::ImportLbnode { digest });
+        }
+        steps
+    }
+
+    /// Files of the API load balancer that differ. The static pods, last, restart it.
+    pub(in crate::core) fn turn(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
+        let mut files = manifest::load_balancer_configs(machine);
+        files.extend(manifest::load_balancer_pods(
+            machine,
+            &self.lbnode.image.digest,
+        ));
+        missing(facts, files)
+    }
+
     fn containerd(&self, facts: &Facts, steps: &mut Vec<Step>) {
         let file = self.containerd_config(facts);
         let suits =

@@ -2,36 +2,31 @@
 
 #![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
 
+mod access;
+mod finish;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use self::access::Access;
 use super::etcd::Etcd;
 use super::executor::Work;
 use super::fleet::Fleet;
 use super::redact::Redactor;
-use super::{World, data_plane, new_join_secrets};
+use super::{World, new_join_secrets};
 use crate::api::ClusterApi;
 use crate::commands::Artefacts;
 use crate::core::cluster_view::{ClusterView, NodeView};
-use crate::core::desired::{API_SERVER_PORT, Desired, Machine, Role};
+use crate::core::desired::{Desired, Machine, Role};
 use crate::core::facts::Facts;
-use crate::core::plan::{self, Stage, StageName};
+use crate::core::plan::{self, Situation, Stage, StageName};
 use crate::core::step::{ApiStep, Step};
 use crate::error::Failure;
 use crate::manifest::kubeadm::{Allowances, JoinSecrets, Software};
-use crate::script;
-use crate::ui::Progress;
-use crate::workspace::Workspace;
 
-/// Longest wait for the first answer of the API, per way to it.
-const FIRST_ANSWER: Duration = Duration::from_secs(8);
-/// Longest wait for one call once a way was found: the virtual IP may be moving.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait until a node that joined has an object and a pod range.
 const REGISTERED: Duration = Duration::from_secs(120);
-/// Longest wait until every node is Ready.
-const READY: Duration = Duration::from_secs(180);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -43,26 +38,20 @@ pub struct Cluster<'a> {
     artefacts: &'a Artefacts,
     software: Software,
     allowances: Allowances,
+    routed_network: bool,
     secrets: Option<JoinSecrets>,
     access: Option<Access>,
     etcd: Option<Etcd>,
 }
 
-/// A way to the API.
-struct Access {
-    kubeconfig: String,
-    certificate_authority: String,
-    api: Box<dyn ClusterApi>,
-    last: ClusterView,
-}
-
 impl<'a> Cluster<'a> {
-    /// The cluster of a run that has just looked at its machines.
+    /// The cluster of a run that has just looked at its machines. `routed_network`: the pod network is ours to set up.
     pub fn new(
         world: &'a World<'a>,
         fleet: &'a Fleet<'a>,
         desired: &'a Desired,
         artefacts: &'a Artefacts,
+        routed_network: bool,
         facts: &BTreeMap<IpAddr, Facts>,
     ) -> Self {
         let installed = facts
@@ -87,6 +76,7 @@ impl<'a> Cluster<'a> {
             artefacts,
             software,
             allowances,
+            routed_network,
             secrets: None,
             access: None,
             etcd: None,
@@ -111,7 +101,26 @@ impl<'a> Cluster<'a> {
 
     /// Whether the routed pod network is ours to set up.
     pub fn routed_network(&self) -> bool {
-        self.artefacts.cni.is_none()
+        self.routed_network
+    }
+
+    /// What the planner looks at.
+    pub fn situation<'s>(
+        &self,
+        facts: &'s BTreeMap<IpAddr, Facts>,
+        view: Option<&'s ClusterView>,
+    ) -> Situation<'s>
+    where
+        'a: 's,
+    {
+        Situation {
+            desired: self.desired,
+            bundle: self.artefacts.bundle.as_ref(),
+            lbnode: &self.artefacts.lbnode,
+            routed_network: self.routed_network,
+            facts,
+            view,
+        }
     }
 
     /// The API.
@@ -206,6 +215,32 @@ impl<'a> Cluster<'a> {
         Ok(addresses)
     }
 
+    /// Removes whoever has these addresses from etcd, by way of a control plane that stays.
+    ///
+    /// # Errors
+    /// When no control plane's etcd does it.
+    pub async fn leave_etcd(
+        &self,
+        facts: &BTreeMap<IpAddr, Facts>,
+        node_ips: &[IpAddr],
+    ) -> Result<(), Failure> {
+        let mut last = Failure::failed("no control plane is left to ask");
+        for living in self.member_control_planes(facts) {
+            let etcd = match Etcd::open(self.world, self.fleet, living).await {
+                Ok(etcd) => etcd,
+                Err(failure) => {
+                    last = failure;
+                    continue;
+                }
+            };
+            for address in node_ips {
+                etcd.remove(*address).await?;
+            }
+            return Ok(());
+        }
+        Err(last)
+    }
+
     fn member_control_planes(
         &self,
         facts: &BTreeMap<IpAddr, Facts>,
@@ -218,69 +253,6 @@ impl<'a> Cluster<'a> {
         };
         let machines: Vec<_> = self.desired.control_planes().filter(member).collect();
         machines.into_iter()
-    }
-
-    /// Through the virtual IP, or, when it does not answer, through an API server itself. An API that has lost
-    /// its majority comes back when the machine that was cut off has booted: it is waited for.
-    async fn find_access(&self, facts: &BTreeMap<IpAddr, Facts>) -> Result<Access, Failure> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut why = String::from("no control plane has joined");
-            for machine in self.member_control_planes(facts) {
-                match self.try_access(machine).await {
-                    Ok(access) => return Ok(access),
-                    Err(failure) => why = failure.message,
-                }
-                self.world.interrupt.check()?;
-            }
-            if Instant::now() >= deadline {
-                return Err(Failure::failed(why).hint("`crictl ps -a` and `journalctl -u kubelet` on a control plane say more; `lbctl reset cluster` begins anew"));
-            }
-            self.world.ui.note(&format!("waiting for the API: {why}"));
-        }
-    }
-
-    async fn try_access(&self, machine: &Machine) -> Result<Access, Failure> {
-        let kubeconfig = self.read_kubeconfig(machine.address).await?;
-        let certificate_authority = certificate_authority(&kubeconfig)?;
-        let own = SocketAddr::new(machine.node_ip, API_SERVER_PORT);
-        let mut last = Failure::failed("");
-        for server in [self.desired.server_url(), format!("https://{own}")] {
-            let connect = |patience| self.world.api.connect(&kubeconfig, Some(&server), patience);
-            match connect(FIRST_ANSWER).await?.view().await {
-                Ok(last) => {
-                    if server != self.desired.server_url() {
-                        self.world.ui.note(&format!(
-                            "the virtual IP does not answer; going on through {server}"
-                        ));
-                    }
-                    let api = connect(PATIENCE).await?;
-                    return Ok(Access {
-                        kubeconfig,
-                        certificate_authority,
-                        api,
-                        last,
-                    });
-                }
-                Err(failure) => last = failure.into(),
-            }
-        }
-        Err(last)
-    }
-
-    async fn read_kubeconfig(&self, address: IpAddr) -> Result<String, Failure> {
-        let machine = self.fleet.machine(address);
-        let output = machine
-            .run(&script::read_admin_conf(), "read the kubeconfig")
-            .await;
-        match output {
-            Ok(output) if output.status == 0 => Ok(output.stdout),
-            Ok(output) => Err(Failure::failed(format!(
-                "{address}: {}",
-                output.stderr.trim()
-            ))),
-            Err(failure) => Err(Failure::failed(format!("{address}: {failure}"))),
-        }
     }
 
     /// Secrets that `kubeadm init` makes known to the cluster.
@@ -334,75 +306,4 @@ impl<'a> Cluster<'a> {
         }
         Ok(())
     }
-
-    /// The kubeconfig, the CNI of the operator's choice, the data plane, the wait for Ready, secrets taken back. True
-    /// when something was changed.
-    ///
-    /// # Errors
-    /// When a node does not become Ready, or the API or the disk refuses.
-    pub async fn finish(&self, workspace: &Workspace) -> Result<bool, Failure> {
-        let mut changed = false;
-        // First: whatever is refused after it, the operator can look at the cluster.
-        if let Some(access) = &self.access {
-            changed |= workspace.keep_kubeconfig(&access.kubeconfig)?;
-        }
-        if let Some((file, text)) = &self.artefacts.cni {
-            changed |= self.api()?.apply_manifest(text, file).await?;
-        }
-        let installed = data_plane::install(self.api()?, self.desired, self.artefacts).await?;
-        changed |= installed.changed;
-        for note in &installed.notes {
-            self.world.log.machine("api")?.note(note);
-            self.world.ui.note(note);
-        }
-        self.wait_ready().await?;
-        if let Some(secrets) = &self.secrets {
-            self.api()?.remove_join_secrets(secrets).await?;
-        }
-        Ok(changed)
-    }
-
-    async fn wait_ready(&self) -> Result<(), Failure> {
-        let waiting = |view: &ClusterView| {
-            let waiting = view.nodes.iter().filter(|(_, node)| !node.ready);
-            let words = waiting.map(|(name, node)| {
-                format!(
-                    "{name}: {}",
-                    node.why.as_deref().unwrap_or("no condition `Ready` yet")
-                )
-            });
-            words.collect::<Vec<_>>()
-        };
-        let mut last = match &self.access {
-            Some(access) => waiting(&access.last),
-            None => return Ok(()),
-        };
-        if last.is_empty() {
-            return Ok(());
-        }
-        let progress = Progress::begin(self.world.ui, "wait until every node is Ready");
-        let deadline = Instant::now() + READY;
-        while !last.is_empty() {
-            self.world.interrupt.check()?;
-            if Instant::now() >= deadline {
-                return Err(Failure::failed(format!(
-                    "not Ready:\n  {}",
-                    last.join("\n  ")
-                )));
-            }
-            tokio::time::sleep(LOOK).await;
-            last = waiting(&self.api()?.view().await?);
-        }
-        progress.end();
-        Ok(())
-    }
-}
-
-fn certificate_authority(kubeconfig: &str) -> Result<String, Failure> {
-    let value: serde_json::Value = serde_saphyr::from_str(kubeconfig)
-        .map_err(|_| Failure::failed("the cluster's admin.conf is no YAML"))?;
-    value["clusters"][0]["cluster"]["certificate-authority-data"]
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Failure::failed("the cluster's admin.conf holds no CA"))
 }

@@ -1,0 +1,73 @@
+//! What an update is going to do, in words.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::removal::joiners;
+use super::settings::{NodeSettings, differences};
+use crate::core::plan::{Plan, Situation, Stage, StageName};
+use crate::core::step::{ApiStep, Step};
+
+/// Lines for the operator; empty: nothing to do. `bring` and `turns` as planned, `settings` of the nodes with a turn,
+/// `plan` of everything else.
+pub fn outline(
+    situation: &Situation<'_>,
+    bring: &Stage,
+    turns: &BTreeMap<IpAddr, Vec<Step>>,
+    settings: &BTreeMap<IpAddr, NodeSettings>,
+    plan: &Plan,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let name = |address: &IpAddr| {
+        let facts = situation.facts.get(address);
+        facts.map_or_else(|| address.to_string(), |facts| facts.hostname.clone())
+    };
+    let names = |addresses: Vec<&IpAddr>| {
+        let names: Vec<String> = addresses.into_iter().map(name).collect();
+        names.join(", ")
+    };
+    if !bring.machines.is_empty() {
+        lines.push(format!(
+            "bring lbnode and its image to {}",
+            names(bring.machines.keys().collect())
+        ));
+    }
+    if !turns.is_empty() {
+        lines.push(format!(
+            "restart the API load balancer, one node at a time, on {}",
+            names(turns.keys().collect())
+        ));
+    }
+    // What is the same on several nodes is said once.
+    let mut changes: BTreeMap<String, Vec<&IpAddr>> = BTreeMap::new();
+    for (address, settings) in settings {
+        let machine = situation.desired.machine(*address);
+        let wanted = machine.and_then(|machine| machine.load_balancer.as_ref());
+        for change in wanted.map_or_else(Vec::new, |wanted| differences(settings, wanted)) {
+            changes.entry(change).or_default().push(address);
+        }
+    }
+    for (change, addresses) in changes {
+        lines.push(format!("  {change} ({})", names(addresses)));
+    }
+    let joins = |stage: &Stage| stage.name <= StageName::JoinWorkers;
+    let joiners = joiners(situation.desired, situation.facts);
+    for machine in joiners.filter(|_| plan.stages.iter().any(joins)) {
+        let address = machine.address;
+        let (name, role) = (name(&address), machine.role.name());
+        lines.push(format!("join {name} ({address}) as {role}"));
+    }
+    for stage in &plan.stages {
+        let through_api = stage.first.iter().chain(&stage.api);
+        lines.extend(through_api.map(ApiStep::title));
+        let members = stage.machines.iter().filter(|(address, _)| {
+            let facts = situation.facts.get(address);
+            facts.is_some_and(|facts| facts.member.is_some())
+        });
+        for (address, steps) in members {
+            let titles: Vec<String> = steps.iter().map(Step::title).collect();
+            lines.push(format!("{}: {}", name(address), titles.join(", ")));
+        }
+    }
+    lines
+}

@@ -1,0 +1,173 @@
+//! What an update does not do, with the reason and what to do instead.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use cluster_config::Cluster;
+use serde_json::Value;
+
+use super::settings::NodeSettings;
+use crate::core::facts::Facts;
+use crate::core::plan::Situation;
+use crate::core::step::Step;
+use crate::manifest::static_pod;
+
+/// A change that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What is asked for, and what is.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Everything that is refused, all at once. `made`: kubeadm's `ClusterConfiguration` in the cluster; `settings`: of
+/// nodes whose load balancer differs from the file.
+pub fn refusals(
+    situation: &Situation<'_>,
+    made: &Value,
+    settings: &BTreeMap<IpAddr, NodeSettings>,
+) -> Vec<Refused> {
+    let mut all = fixed(situation, made);
+    members(situation, &mut all);
+    for (address, settings) in settings {
+        let machine = situation.desired.machine(*address);
+        let Some(wanted) = machine.and_then(|machine| machine.load_balancer.as_ref()) else {
+            continue;
+        };
+        let facts = situation.facts.get(address);
+        let runs = |facts: &Facts| facts.files.contains_key(&static_pod::VRRP.path());
+        // A router that was stopped hears nobody and has nothing.
+        if !facts.is_some_and(runs) {
+            continue;
+        }
+        for what in settings.strangers(wanted) {
+            let hint = "routers with the old and with the new setting do not hear each other, and both would have the virtual IP: put it back; or stop all routers (`rm /etc/kubernetes/manifests/lb-vrrp.yaml` on every load-balancer node: the API has no virtual IP then) and run this command again";
+            let refused = Refused {
+                what,
+                hint: hint.to_owned(),
+            };
+            if !all.contains(&refused) {
+                all.push(refused);
+            }
+        }
+    }
+    all
+}
+
+/// Turns of nodes that are in maintenance: somebody works on them.
+pub fn in_maintenance(
+    situation: &Situation<'_>,
+    turns: &BTreeMap<IpAddr, Vec<Step>>,
+    cluster: &Cluster,
+) -> Vec<Refused> {
+    let nodes = cluster.nodes().filter(|node| cluster.in_maintenance(node));
+    let addresses = nodes.map(|node| IpAddr::V4(node.address()));
+    let concerned = addresses.filter(|address| turns.contains_key(address));
+    let refused = concerned.map(|address| {
+        let facts = situation.facts.get(&address);
+        let name = facts.map_or_else(|| address.to_string(), |facts| facts.hostname.clone());
+        Refused {
+            what: format!(
+                "{name} ({address}) is in maintenance, and its API load balancer would be restarted"
+            ),
+            hint: "first take it out of `maintenanceBlocks`".to_owned(),
+        }
+    });
+    refused.collect()
+}
+
+/// What a cluster keeps for its life, and the version, which changes in another way.
+fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
+    let desired = situation.desired;
+    let joined = |cidrs: &[ipnet::IpNet]| {
+        let cidrs = cidrs.iter().map(ToString::to_string);
+        cidrs.collect::<Vec<_>>().join(",")
+    };
+    let new_cluster = "it is fixed for the life of a cluster: put it back, or make another cluster";
+    let mut all = Vec::new();
+    let mut same = |key: &str, is: &Value, wanted: &str, hint: &str| {
+        let is = is.as_str().unwrap_or_default();
+        if !is.is_empty() && is != wanted {
+            all.push(Refused {
+                what: format!("{key}: the cluster has {is}, the file asks for {wanted}"),
+                hint: hint.to_owned(),
+            });
+        }
+    };
+    same(
+        "`metadata.name`",
+        &made["clusterName"],
+        &desired.name,
+        new_cluster,
+    );
+    same(
+        "`loadBalancer.vips.controlPlaneVIP` with `ports.controlPlaneLBPort`",
+        &made["controlPlaneEndpoint"],
+        &desired.endpoint(),
+        new_cluster,
+    );
+    let network = &made["networking"];
+    same(
+        "`clusterNetwork.pods`",
+        &network["podSubnet"],
+        &joined(&desired.pod_cidrs),
+        new_cluster,
+    );
+    same(
+        "`clusterNetwork.services`",
+        &network["serviceSubnet"],
+        &joined(&desired.service_cidrs),
+        new_cluster,
+    );
+    if let Some(bundle) = situation.bundle {
+        same(
+            "Kubernetes",
+            &made["kubernetesVersion"],
+            &bundle.kubernetes_version,
+            "`update cluster` does not change the version of Kubernetes: pass the bundle of the version that the cluster has",
+        );
+    }
+    let names = made["apiServer"]["certSANs"].as_array();
+    let certified = |name: &&String| {
+        let mut names = names.into_iter().flatten();
+        names.any(|known| known.as_str() == Some(name.as_str()))
+    };
+    let missing = desired.extra_sans.iter().filter(|name| !certified(name));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    if names.is_some() && !missing.is_empty() {
+        all.push(Refused {
+            what: format!(
+                "`controlPlane.apiServerCertExtraSANs`: {} is in no API server's certificate",
+                missing.join(", ")
+            ),
+            hint: "`update cluster` makes no certificates: on one control plane after the other add the name to `certSANs` of the ConfigMap kube-system/kubeadm-config, remove /etc/kubernetes/pki/apiserver.*, run `kubeadm init phase certs apiserver` and restart the API server".to_owned(),
+        });
+    }
+    all
+}
+
+fn members(situation: &Situation<'_>, all: &mut Vec<Refused>) {
+    let desired = situation.desired;
+    for machine in &desired.machines {
+        let Some(facts) = situation.facts.get(&machine.address) else {
+            continue;
+        };
+        let node = &facts.hostname;
+        match &facts.member {
+            Some(member) if member.cluster != desired.name => all.push(Refused {
+                what: format!("{node} belongs to the cluster `{}`", member.cluster),
+                hint: "take it out of the file, or reset it with the file of that cluster".to_owned(),
+            }),
+            Some(member) if member.role != machine.role.membership() => all.push(Refused {
+                what: format!(
+                    "{node} is a {} of this cluster, the file makes it a {}",
+                    member.role,
+                    machine.role.name()
+                ),
+                hint: "a machine changes its role in two steps: take it out of the file and update, then put it where it should be and update again".to_owned(),
+            }),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Nodes leave: their work goes elsewhere, etcd and the API forget them, the machines are left as they were found.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Cluster, Fleet, Locks, MachineSession, World, lock};
+use crate::api::ClusterApi;
+use crate::core::facts::Facts;
+use crate::core::plan;
+use crate::core::preflight::Reach;
+use crate::core::update::{Leaver, mistaken};
+use crate::error::{Exit, Failure};
+use crate::manifest::static_pod;
+use crate::script;
+use crate::ui::{Progress, seconds};
+
+/// Longest wait until the pods of a node have gone elsewhere.
+const DRAIN: Duration = Duration::from_secs(600);
+/// The same, where the node goes anyway.
+const FORCED_DRAIN: Duration = Duration::from_secs(60);
+/// Pauses between two looks at the pods double from the first to the second of these.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// Machines that leave, with their connections.
+pub struct Departure<'a> {
+    /// Who.
+    pub leavers: Vec<Leaver>,
+    /// They go even if they do not answer, or their pods do not end.
+    forced: bool,
+    fleet: Fleet<'a>,
+    facts: BTreeMap<IpAddr, Facts>,
+    _locks: Locks,
+}
+
+impl<'a> Departure<'a> {
+    /// Connects to the leavers and makes sure that they are who they should be.
+    ///
+    /// # Errors
+    /// When one does not answer (unless `forced`), is another machine, or is being worked on.
+    pub async fn meet(
+        world: &World<'a>,
+        cluster: &str,
+        leavers: Vec<Leaver>,
+        forced: bool,
+        command: &str,
+    ) -> Result<Self, Failure> {
+        let addresses = leavers.iter().map(|leaver| leaver.address);
+        let fleet = Fleet::reach(world, addresses).await?;
+        let locks = lock(world, &fleet, command).await?;
+        let mut facts = BTreeMap::new();
+        for (address, reach) in fleet.facts(false, &plan::watched_paths(None)).await {
+            match reach {
+                Reach::Up(known) => drop(facts.insert(address, *known)),
+                Reach::Down { cause, .. } if forced => {
+                    world.ui.note(&format!(
+                        "{address}: {cause}; it is removed without its help"
+                    ));
+                }
+                Reach::Down { cause, .. } => {
+                    let text = format!("{address}: {cause}; nothing was changed");
+                    return Err(Failure::failed(text).hint("a machine that will not come back leaves by `lbctl reset nodes --node NAME --force`"));
+                }
+            }
+        }
+        for leaver in &leavers {
+            let known = facts.get(&leaver.address);
+            if let Some(why) = known.and_then(|facts| mistaken(leaver, cluster, facts)) {
+                let text = format!("{why}; nothing was changed");
+                return Err(Failure::new(Exit::Config, text).hint("put it into the file; or remove it from the cluster by hand: `kubectl drain`, `kubeadm reset` on it, `kubectl delete node`"));
+            }
+        }
+        Ok(Self {
+            leavers,
+            forced,
+            fleet,
+            facts,
+            _locks: locks,
+        })
+    }
+
+    /// Stops the routers of those who leave: the virtual IP is handed over in order, and their peers may forget them.
+    ///
+    /// # Errors
+    /// When one does not stop.
+    pub async fn stop_routers(&self, world: &World<'_>, vips: &[IpAddr]) -> Result<(), Failure> {
+        for (address, facts) in &self.facts {
+            if !facts.files.contains_key(&static_pod::VRRP.path()) {
+                continue;
+            }
+            world.interrupt.check()?;
+            let session = self.fleet.machine(*address);
+            let script = script::stop_router(vips.iter().copied());
+            let outcome = session.run(&script, "stop the router").await;
+            let why = match outcome {
+                Ok(output) if output.status == 0 => {
+                    world
+                        .ui
+                        .note(&format!("  {}: its router has stopped", facts.hostname));
+                    continue;
+                }
+                Ok(output) => format!("{}{}", output.stdout, output.stderr),
+                Err(failure) => failure.to_string(),
+            };
+            let name = &facts.hostname;
+            return Err(Failure::failed(format!("{name}: {}", why.trim())).hint(
+                "correct the cause and run the same command again: it goes on where this one stopped",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes one node out of the cluster. `facts`: of those who stay.
+    ///
+    /// # Errors
+    /// With the first thing that does not work; run again it goes on from there.
+    pub async fn remove(
+        &self,
+        world: &World<'_>,
+        cluster: &Cluster<'_>,
+        leaver: &Leaver,
+        facts: &BTreeMap<IpAddr, Facts>,
+        vips: &[IpAddr],
+    ) -> Result<(), Failure> {
+        let name = leaver.name();
+        let api = cluster.api()?;
+        let answers = self.facts.contains_key(&leaver.address);
+        if let Some(node) = &leaver.node {
+            world.ui.note(&format!("remove node {node}"));
+            api.retire(node).await?;
+            // Nobody would say that the pods of a dead machine have ended.
+            if answers {
+                self.drain(world, api, node).await?;
+            }
+        }
+        world.interrupt.check()?;
+        if leaver.control_plane {
+            cluster.leave_etcd(facts, &leaver.node_ips).await?;
+        }
+        if answers {
+            let progress = Progress::begin(world.ui, "leave the machine as it was found");
+            let session = self.fleet.machine(leaver.address);
+            let outcome = reset_machine(world, session, &name, vips, &progress).await;
+            progress.end();
+            outcome.map_err(|why| {
+                Failure::failed(format!("{name}: {why}"))
+                    .hint("correct the cause and run the same command again: it goes on where this one stopped")
+            })?;
+        }
+        if let Some(node) = &leaver.node {
+            api.delete_node(node).await?;
+        }
+        Ok(())
+    }
+
+    async fn drain(
+        &self,
+        world: &World<'_>,
+        api: &dyn ClusterApi,
+        node: &str,
+    ) -> Result<(), Failure> {
+        let limit = if self.forced { FORCED_DRAIN } else { DRAIN };
+        let begun = Instant::now();
+        let mut pause = PAUSES[0];
+        loop {
+            let left = api.evict(node).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            world.interrupt.check()?;
+            if begun.elapsed() > limit {
+                let took = seconds(limit);
+                let text = format!("{node}: after {took} not gone: {}", left.join("; "));
+                if self.forced {
+                    world.ui.note(&format!("warning: {text}"));
+                    return Ok(());
+                }
+                return Err(Failure::failed(text).hint("make room elsewhere, see what their PodDisruptionBudgets want, or end them by hand; then run the same command again"));
+            }
+            tokio::time::sleep(pause).await;
+            pause = PAUSES[1].min(pause * 2);
+        }
+    }
+}
+
+/// Takes everything of ours off one machine, and says what is left if anything is.
+///
+/// # Errors
+/// With the reason in words.
+pub async fn reset_machine(
+    world: &World<'_>,
+    session: &MachineSession<'_>,
+    name: &str,
+    vips: &[IpAddr],
+    progress: &Progress,
+) -> Result<(), String> {
+    let address = session.address;
+    let scripts = [
+        (script::reset(vips.iter().copied()), "remove"),
+        (
+            script::leftovers(vips.iter().copied()),
+            "look for leftovers",
+        ),
+    ];
+    for (index, (script, title)) in scripts.iter().enumerate() {
+        if world.interrupt.asked() {
+            return Err("interrupted".to_owned());
+        }
+        progress.step(address, name, index, scripts.len(), title);
+        let why = match session.run(script, title).await {
+            Ok(output) if output.status != 0 => {
+                let words = format!("{}{}", output.stdout, output.stderr);
+                words
+                    .lines()
+                    .last()
+                    .unwrap_or("it ended with an error")
+                    .to_owned()
+            }
+            Ok(output) if index == 1 && !output.stdout.trim().is_empty() => {
+                format!("left: {}", output.stdout.trim().replace('\n', ", "))
+            }
+            Ok(_) => continue,
+            Err(failure) => failure.to_string(),
+        };
+        progress.failed(address, name, &why);
+        return Err(why);
+    }
+    progress.done(address, name, scripts.len());
+    Ok(())
+}
