@@ -8,6 +8,7 @@
     reason = "a test program reports there"
 )]
 
+mod changes;
 mod cluster;
 mod front_door;
 mod interruptions;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         services::SCENARIOS,
+        changes::SCENARIOS,
         secrets::SCENARIOS,
         rights::SCENARIOS,
         refusals::SCENARIOS,

@@ -82,6 +82,11 @@ impl<'lab> Cluster<'lab> {
         })
     }
 
+    /// The same cluster after its file was edited; with the machines that it is to have then.
+    pub fn edited(&self, machines: &[Machine], text: &str) -> Result<Self> {
+        Self::new(self.lab, self.programs.clone(), machines, text)
+    }
+
     /// The same, reached with another key.
     #[must_use]
     pub fn with_key(self, key: PathBuf) -> Self {
@@ -147,6 +152,26 @@ impl<'lab> Cluster<'lab> {
     /// `lbctl check preflight` with the bundle of the lab.
     pub fn preflight_command(&self) -> Command {
         self.with_software(&["check", "preflight"])
+    }
+
+    /// `lbctl update cluster` with the bundle of the lab.
+    pub fn update_command(&self) -> Command {
+        self.with_software(&["update", "cluster", "--yes", "--no-progress"])
+    }
+
+    /// Brings the cluster to what its file says.
+    ///
+    /// # Errors
+    /// With what `lbctl` said last.
+    pub fn update(&self) -> Result<Output> {
+        let output = tool::output(&mut self.update_command())?;
+        ensure!(
+            output.status.success(),
+            "`lbctl update cluster` failed ({}): {}",
+            output.status,
+            tool::last_lines(&output, 20)
+        );
+        Ok(output)
     }
 
     fn with_software(&self, words: &[&str]) -> Command {

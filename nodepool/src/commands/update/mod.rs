@@ -197,7 +197,7 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
 /// something to correct.
 ///
 /// # Errors
-/// As [`update`] does.
+/// As [`update()`] does.
 pub(super) async fn correct_members(
     world: &World<'_>,
     fleet: &Fleet<'_>,
