@@ -252,6 +252,39 @@ mod tests {
         assert_eq!(speaker.phase().0, Phase::Serving);
     }
 
+    /// How often it announces what it has until `end`.
+    fn announcements(speaker: &mut Speaker, end: Instant) -> usize {
+        let mut count = 0;
+        while let Some(at) = speaker.poll_timeout().filter(|at| *at <= end) {
+            speaker.handle_timeout(at);
+            while let Some(action) = speaker.poll_action() {
+                count += usize::from(matches!(action, Action::Announce(_)));
+            }
+        }
+        count
+    }
+
+    /// Whoever leaves has asked another to take what it has: it must not call the neighbours back.
+    #[test]
+    fn who_serves_objects_and_who_leaves_does_not() {
+        for leaves in [false, true] {
+            let begun = start();
+            let mut speaker = starting(begun);
+            let settled = begun + Duration::from_secs(10);
+            assert!(announcements(&mut speaker, settled) > 0);
+            if leaves {
+                let listed = BTreeMap::from([("b".to_owned(), IpAddr::from([10, 0, 0, 2]))]);
+                speaker.handle_directory(settled, speaker.directory.clone(), &listed, false);
+            }
+            assert_eq!(speaker.holdings().count(), 1);
+            announcements(&mut speaker, settled + Duration::from_secs(5));
+            let now = settled + Duration::from_secs(5);
+            speaker.handle_peer_answer(now, IpAddr::from([10, 0, 0, 9]));
+            let answers = announcements(&mut speaker, now + Duration::from_secs(5));
+            assert_eq!(answers > 0, !leaves, "leaves: {leaves}");
+        }
+    }
+
     #[test]
     fn who_sleeps_through_the_time_to_listen_listens_when_it_wakes() {
         let begun = start();

@@ -282,7 +282,7 @@ impl Speaker {
             Some(self.next_beat),
             self.membership.poll_timeout(),
             self.announcements.poll_timeout().filter(|_| self.answers()),
-            self.disputes.poll_timeout().filter(|_| self.answers()),
+            self.disputes.poll_timeout().filter(|_| self.objects()),
             self.claim_timeout(),
             hold_off,
             drain,
@@ -349,6 +349,11 @@ impl Speaker {
         })
     }
 
+    /// Whether it minds that others say they have what it has. Who leaves has asked them to take it.
+    fn objects(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
     fn remind_neighbours(&mut self, now: Instant) {
         for address in self.holdings.keys() {
             self.announcements.remind(now, *address);
@@ -364,10 +369,12 @@ impl Speaker {
             self.settle_claims(now, woke);
             self.tell(now);
         }
-        if self.answers() {
+        if self.objects() {
             for address in self.disputes.poll(now) {
                 self.announcements.remind(now, address);
             }
+        }
+        if self.answers() {
             let due = self.announcements.poll(now);
             self.actions.extend(due.into_iter().map(Action::Announce));
         }

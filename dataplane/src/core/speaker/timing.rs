@@ -19,7 +19,7 @@ impl Timing {
         self.patience + self.heartbeat
     }
 
-    /// How long a starting node that knows of nobody waits for an answer to its greetings.
+    /// How long a starting node waits for answers to its greetings.
     pub fn greeting(&self) -> Duration {
         self.heartbeat * 2
     }

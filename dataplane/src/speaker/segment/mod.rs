@@ -26,7 +26,7 @@ use crate::core::{
     announcements::Due,
     conflict::Conflicts,
     echo::EchoBudget,
-    peers::datagram::MAX_LEN,
+    peers::{datagram::MAX_LEN, state::Phase},
     segment::{Interface, network_of},
     speaker::{Action, Speaker},
 };
@@ -61,6 +61,8 @@ pub(super) struct Segment {
     drained: bool,
     /// Other speakers that are heard.
     alive: usize,
+    /// Where the speaker was in its life when that was told last, and since when.
+    phase: (Phase, Instant),
     /// The ears, the report or both may not fit any more what the speaker has.
     stale: bool,
 }
@@ -87,6 +89,7 @@ impl Segment {
             settings.timing,
             incarnation,
         );
+        let phase = speaker.phase();
         Ok(Self {
             speaker,
             started,
@@ -107,6 +110,7 @@ impl Segment {
             recorder,
             drained: false,
             alive: 0,
+            phase,
             stale: true,
         })
     }
@@ -146,6 +150,8 @@ impl Segment {
                 .filter(|(_, peer)| peer.is_alive())
                 .count();
             self.stale |= std::mem::replace(&mut self.alive, alive) != alive;
+            let phase = self.speaker.phase();
+            self.stale |= std::mem::replace(&mut self.phase, phase) != phase;
             self.stale |= !self.conflicts.handle_timeout(now).is_empty();
             self.act();
             if std::mem::take(&mut self.stale) {
@@ -185,13 +191,11 @@ impl Segment {
             };
             let now = self.now();
             let bytes = buffer.get(..length).unwrap_or_default();
-            let before = self.speaker.phase();
             let source = from.ip().to_canonical();
             if let Err(rejection) = self.speaker.handle_datagram(now, source, bytes) {
                 self.bulletin.count_rejection(rejection.kind());
                 tracing::debug!(%from, %rejection, "a heartbeat is not taken");
             }
-            self.stale |= before != self.speaker.phase();
         }
     }
 
