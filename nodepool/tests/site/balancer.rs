@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Inner, Machine};
 
 /// How often the API shows a restarted pod as it was before, and then how often as not ready.
-const LOOKS: u32 = 2;
+const LOOKS: u32 = 4;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Balancers {
@@ -181,7 +181,11 @@ impl Inner {
     pub(crate) fn role_status(&mut self, address: IpAddr) -> Output {
         *self.balancers.asked.entry(address).or_default() += 1;
         let machine = &self.machines[&address];
-        let well = self.well().contains(&address);
+        // A restart that has not begun yet is not seen by anybody.
+        let well = PODS.iter().all(|name| {
+            let shown = self.balancers.shown.get(&(address, (*name).to_owned()));
+            shown.is_some_and(|shown| shown.pod.ready)
+        });
         let router = if self.balancers.owner == Some(address) && well {
             r#"{"state":"active"}"#
         } else if well {
