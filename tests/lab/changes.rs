@@ -201,9 +201,9 @@ fn two_updates_at_once(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
     let edited = shared.edited(&ALL, &with_settings()?)?;
-    let mut first = quietly(&mut edited.update_command())?;
     let step = "write /etc/lbnode/proxy.yaml";
     let times_before = edited.logs()?.matches(step).count();
+    let mut first = quietly(&mut edited.update_command())?;
     patience::until(
         "the first update has begun",
         Duration::from_secs(120),
