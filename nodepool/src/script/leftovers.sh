@@ -11,6 +11,8 @@ done
 for file in /etc/containerd/config.toml /etc/systemd/system/kubelet.service; do
   if head -n 1 "$file" 2>/dev/null | grep -q 'written by lbctl'; then echo "file $file"; fi
 done
+kubelet=$(readlink -f /var/lib/kubelet) &&
+  awk -v below="$kubelet/" 'index($2, below) == 1 { print "mount " $2 }' /proc/self/mounts
 if systemctl is-active -q containerd 2>/dev/null; then
   ctr -n k8s.io images ls -q 2>/dev/null | sed -n 's#^docker.io/library/lbnode:#image lbnode:#p'
   ctr -n k8s.io containers ls -q 2>/dev/null | sed 's/^/container /'

@@ -103,5 +103,15 @@ rm -rf /var/lib/lbctl /var/lib/cni/networks/pods
 find /run/lbctl -mindepth 1 ! -name "output.*" -exec rm -rf {} + 2>/dev/null
 systemctl daemon-reload
 systemctl reset-failed kubelet 2>/dev/null
-find /var/lib/kubelet -mindepth 1 -maxdepth 1 -exec rm -rf {} + 2>/dev/null
+
+# Volumes of pods are mounted below it, and what is in them belongs to others: as long as one is, nothing is removed.
+kubelet=$(readlink -f /var/lib/kubelet) || exit 0
+mounted() { awk -v below="$kubelet/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts | sort -r; }
+mounted | while read -r escaped; do
+  path=$(printf '%b' "$escaped")
+  timeout 20 umount "$path" || note "cannot unmount $path"
+done
+if [ -z "$(mounted)" ]; then
+  find "$kubelet" -mindepth 1 -maxdepth 1 -exec rm -rf {} + 2>/dev/null
+fi
 exit 0

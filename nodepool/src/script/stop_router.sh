@@ -7,6 +7,13 @@ held() {
   done
   return 1
 }
+# A kubelet that does not run ends no pods: the router gets the signal from here.
+if ! systemctl is-active -q kubelet 2>/dev/null; then
+  router='labels."io.kubernetes.container.name"=="vrrp",labels."io.kubernetes.pod.namespace"=="kube-system"'
+  for container in $(ctr -n k8s.io containers ls -q "$router" 2>/dev/null); do
+    ctr -n k8s.io tasks kill -s TERM "$container" 2>/dev/null
+  done
+fi
 i=0
 while held "$@" || lbnode get http://127.0.0.1:11003/status >/dev/null 2>&1; do
   if [ "$i" -ge 450 ]; then

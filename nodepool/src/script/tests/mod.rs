@@ -1,5 +1,7 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
+mod removal;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -364,34 +366,5 @@ fn settings_are_printed_with_the_name_of_their_file() {
     assert_eq!(
         (ran.status, ran.output.as_str()),
         (0, "vrrp|a: 1\nvrrp|b: |\nvrrp|  c\n")
-    );
-}
-
-#[test]
-fn a_router_that_has_stopped_is_not_waited_for() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let manifests = folder.path().display().to_string();
-    std::fs::write(folder.path().join("lb-vrrp.yaml"), "pod").expect("a file");
-    let mut script = stop_router(["10.10.0.100".parse().expect("an address")].into_iter());
-    let stubs = "ip() { echo '2: eth0 inet 10.10.0.11/24'; }\nlbnode() { return 1; }\n";
-    script.body =
-        format!("{stubs}{}", script.body).replace("/etc/kubernetes/manifests", &manifests);
-    let ran = run(&script, folder.path(), 0);
-    assert_eq!(
-        (ran.status, ran.output.as_str()),
-        (0, "the router has stopped\n")
-    );
-    assert!(!folder.path().join("lb-vrrp.yaml").exists());
-    // One that keeps its address: the test does not wait as long as an operator would.
-    script.body = script
-        .body
-        .replace("10.10.0.11/24", "10.10.0.100/32")
-        .replace("-ge 450", "-ge 2");
-    let ran = run(&script, folder.path(), 0);
-    assert_eq!(ran.status, 1, "{}", ran.output);
-    assert!(
-        ran.output.contains("does the kubelet run?"),
-        "{}",
-        ran.output
     );
 }
