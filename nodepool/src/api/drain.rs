@@ -22,8 +22,7 @@ impl KubeApi {
         let mut left = Vec::new();
         for pod in &self.pods_of(node).await? {
             let name = full_name(pod);
-            let speaker = pod.metadata.namespace.as_deref() == Some(NAMESPACE);
-            if !moves(pod) && !speaker {
+            if !moves(pod) && !is_speaker(pod) {
                 continue;
             }
             // A speaker goes because its node has no label any more.
@@ -85,14 +84,25 @@ fn moves(pod: &Pod) -> bool {
     let annotations = pod.metadata.annotations.as_ref();
     let mirror = annotations
         .is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror"));
+    !mirror && !is_daemon(pod) && !has_ended(pod)
+}
+
+/// Whether a pod is a speaker that answers for addresses of Services.
+fn is_speaker(pod: &Pod) -> bool {
+    let ours = pod.metadata.namespace.as_deref() == Some(NAMESPACE);
+    ours && is_daemon(pod) && !has_ended(pod)
+}
+
+fn is_daemon(pod: &Pod) -> bool {
     let owners = pod.metadata.owner_references.as_deref();
     let mut owners = owners.unwrap_or_default().iter();
-    let daemon = owners.any(|owner| owner.kind == "DaemonSet");
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    !mirror && !daemon && !matches!(phase, Some("Succeeded" | "Failed"))
+    owners.any(|owner| owner.kind == "DaemonSet")
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn has_local_data(pod: &Pod) -> bool {
@@ -149,6 +159,20 @@ mod tests {
         let mirror = json!({"name": "b", "annotations": {"kubernetes.io/config.mirror": "x"}});
         assert!(!moves(&pod(mirror, plain(), "Running")));
         assert!(moves(&pod(json!({"name": "bare"}), plain(), "Pending")));
+    }
+
+    #[test]
+    fn a_speaker_is_waited_for_while_it_runs() {
+        let of = |kind: &str, phase: &str| {
+            let mut metadata = owned_by(kind);
+            metadata["namespace"] = json!(NAMESPACE);
+            pod(metadata, json!({"containers": []}), phase)
+        };
+        assert!(is_speaker(&of("DaemonSet", "Running")));
+        assert!(!is_speaker(&of("DaemonSet", "Failed")));
+        assert!(!is_speaker(&of("ReplicaSet", "Succeeded")));
+        let other = pod(owned_by("DaemonSet"), json!({"containers": []}), "Running");
+        assert!(!is_speaker(&other));
     }
 
     #[test]

@@ -14,11 +14,11 @@ use super::desired::{Desired, LoadBalancer, Machine, Role, Taint};
 pub enum Unsupported {
     /// The API load balancer on machines of its own.
     #[error(
-        "the API load balancer on a pool of its own (`loadBalancer.nodePoolSpec`) is not supported by `create cluster`"
+        "the API load balancer on a pool of its own (`loadBalancer.nodePoolSpec`) is not supported by `lbctl`"
     )]
     LoadBalancerPool,
     /// A load balancer of somebody else.
-    #[error("`loadBalancer.mode: manual` is not supported by `create cluster`")]
+    #[error("`loadBalancer.mode: manual` is not supported by `lbctl`")]
     Manual,
 }
 
@@ -77,7 +77,7 @@ pub fn desired(cluster: &Cluster) -> Desired {
     }
 }
 
-/// Whether `create cluster` can do what the file asks for.
+/// Whether `lbctl` can do what the file asks for.
 ///
 /// # Errors
 /// When it cannot.

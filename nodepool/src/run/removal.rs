@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::{Cluster, Fleet, Locks, MachineSession, World, lock};
 use crate::api::ClusterApi;
+use crate::core::cluster_view::ClusterView;
 use crate::core::facts::Facts;
 use crate::core::plan;
 use crate::core::preflight::Reach;
-use crate::core::update::{Leaver, mistaken};
+use crate::core::update::{Leaver, lives, mistaken};
 use crate::error::{Exit, Failure};
 use crate::manifest::static_pod;
 use crate::script;
@@ -43,7 +44,8 @@ impl<'a> Departure<'a> {
     pub async fn meet(
         world: &World<'a>,
         cluster: &str,
-        leavers: Vec<Leaver>,
+        mut leavers: Vec<Leaver>,
+        view: &ClusterView,
         forced: bool,
         command: &str,
     ) -> Result<Self, Failure> {
@@ -55,6 +57,11 @@ impl<'a> Departure<'a> {
             match reach {
                 Reach::Up(known) => drop(facts.insert(address, *known)),
                 Reach::Down { cause, .. } if forced => {
+                    let mut here = leavers.iter().filter(|leaver| leaver.address == address);
+                    if let Some(why) = here.find_map(|leaver| lives(leaver, view)) {
+                        let text = format!("{address}: {cause}, but {why}; nothing was changed");
+                        return Err(Failure::new(Exit::Config, text).hint("switch it off first, and wait until `lbctl status` shows its node as not Ready: its router would go on and have the virtual IP as well"));
+                    }
                     world.ui.note(&format!(
                         "{address}: {cause}; it is removed without its help"
                     ));
@@ -72,6 +79,12 @@ impl<'a> Departure<'a> {
                 return Err(Failure::new(Exit::Config, text).hint("put it into the file; or remove it from the cluster by hand: `kubectl drain`, `kubeadm reset` on it, `kubectl delete node`"));
             }
         }
+        for leaver in &mut leavers {
+            let known = facts.get(&leaver.address);
+            leaver.control_plane |= known.is_some_and(Facts::runs_etcd);
+        }
+        // A member of etcd that is dead already costs no majority, and one that lives might.
+        leavers.sort_by_key(|leaver| facts.contains_key(&leaver.address));
         Ok(Self {
             leavers,
             forced,
@@ -81,24 +94,28 @@ impl<'a> Departure<'a> {
         })
     }
 
+    /// Whether the machine of this leaver answers.
+    pub fn answers(&self, leaver: &Leaver) -> bool {
+        self.facts.contains_key(&leaver.address)
+    }
+
     /// Stops the routers of those who leave: the virtual IP is handed over in order, and their peers may forget them.
     ///
     /// # Errors
     /// When one does not stop.
     pub async fn stop_routers(&self, world: &World<'_>, vips: &[IpAddr]) -> Result<(), Failure> {
+        // Without a manifest as well: an earlier run may have removed it and seen no end of the router.
         for (address, facts) in &self.facts {
-            if !facts.files.contains_key(&static_pod::VRRP.path()) {
-                continue;
-            }
             world.interrupt.check()?;
             let session = self.fleet.machine(*address);
             let script = script::stop_router(vips.iter().copied());
             let outcome = session.run(&script, "stop the router").await;
             let why = match outcome {
                 Ok(output) if output.status == 0 => {
-                    world
-                        .ui
-                        .note(&format!("  {}: its router has stopped", facts.hostname));
+                    if facts.files.contains_key(&static_pod::VRRP.path()) {
+                        let text = format!("  {}: its router has stopped", facts.hostname);
+                        world.ui.note(&text);
+                    }
                     continue;
                 }
                 Ok(output) => format!("{}{}", output.stdout, output.stderr),
@@ -126,7 +143,7 @@ impl<'a> Departure<'a> {
     ) -> Result<(), Failure> {
         let name = leaver.name();
         let api = cluster.api()?;
-        let answers = self.facts.contains_key(&leaver.address);
+        let answers = self.answers(leaver);
         if let Some(node) = &leaver.node {
             world.ui.note(&format!("remove node {node}"));
             api.retire(node).await?;
@@ -136,9 +153,8 @@ impl<'a> Departure<'a> {
             }
         }
         world.interrupt.check()?;
-        if leaver.control_plane {
-            cluster.leave_etcd(facts, &leaver.node_ips).await?;
-        }
+        // Whatever its labels say, which kubeadm sets last: who is no member of etcd is not removed from it.
+        cluster.leave_etcd(facts, &leaver.node_ips).await?;
         if answers {
             let progress = Progress::begin(world.ui, "leave the machine as it was found");
             let session = self.fleet.machine(leaver.address);

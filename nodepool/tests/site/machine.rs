@@ -258,7 +258,8 @@ impl Machine {
                 return self.kubeadm(script, &input, half, vip, cluster);
             }
             "upload-certs" => {}
-            "stop-router" if !half => {
+            // Halfway the manifest is gone and the router runs on.
+            "stop-router" => {
                 let manifest = "/etc/kubernetes/manifests/lb-vrrp.yaml";
                 self.files.remove(manifest);
                 self.texts.remove(manifest);

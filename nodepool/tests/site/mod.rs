@@ -1,6 +1,6 @@
 //! A site of scripted machines: they understand the scripts of `lbctl` by name and keep what those would change.
 
-mod api;
+pub(crate) mod api;
 mod balancer;
 mod machine;
 pub(crate) mod network;

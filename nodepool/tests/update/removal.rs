@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use nodepool::commands::{Consent, Outcome};
 use nodepool::error::{Exit, Failure};
 
-use super::{FILE, address, made};
+use super::{FILE, SLOW, address, made, with_settings};
+use crate::site::api::FakeNode;
 use crate::site::{Fault, Site};
 
 fn without_third() -> String {
@@ -224,6 +225,17 @@ async fn a_dead_machine_leaves_by_force_only() {
     assert!(failure.hint.expect("a hint").contains("--force"));
     assert_eq!(site.inner().changes, Vec::<String>::new());
     site.edit(FILE);
+    site.inner().nodes.get_mut("m2").expect("a node").ready = true;
+    let failure = site
+        .reset_nodes(&["m2"], true)
+        .await
+        .expect_err("only SSH is dead");
+    assert!(
+        failure.message.contains("its kubelet is alive"),
+        "{failure:?}"
+    );
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+    site.inner().nodes.get_mut("m2").expect("a node").ready = false;
     assert_eq!(site.reset_nodes(&["m2"], true).await, Ok(Outcome::Changed));
     let inner = site.inner();
     assert!(!inner.nodes.contains_key("m2") && !inner.etcd.contains(&address(13)));
@@ -247,5 +259,82 @@ async fn a_machine_of_another_name_is_left_alone() {
         failure.message,
         "the machine at 10.10.0.13 is called db1, not m2; nothing was changed"
     );
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_without_its_label_leaves_etcd() {
+    let mut site = made().await;
+    site.edit(&without_third());
+    let node = |site: &Site| site.inner().nodes.get_mut("m2").expect("a node").clone();
+    assert!(!node(&site).labels.is_empty());
+    let mut bare = node(&site);
+    bare.labels.clear();
+    site.inner().nodes.insert("m2".to_owned(), bare);
+    {
+        let mut inner = site.inner();
+        let third = inner.machines.get_mut(&address(13)).expect("a machine");
+        third.further.push("etcd_data=present".to_owned());
+        inner.nodes.get_mut("m1").expect("a node").ready = false;
+    }
+    let failure = site.update(Consent::Given).await.expect_err("no majority");
+    assert!(
+        failure.message.contains("m2 cannot leave etcd"),
+        "{failure:?}"
+    );
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+    site.inner().nodes.get_mut("m1").expect("a node").ready = true;
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    gone(&site, "without a label");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_whose_node_nobody_knows_is_not_forgotten() {
+    let mut site = made().await;
+    site.edit(&without_third());
+    site.inner().nodes.remove("m2");
+    let failure = site
+        .update(Consent::Given)
+        .await
+        .expect_err("its router may run");
+    assert!(
+        failure.message.contains("the peer 10.10.0.13"),
+        "{failure:?}"
+    );
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn create_forgets_no_router_and_heeds_maintenance() {
+    let mut site = made().await;
+    site.edit(&without_third());
+    let failure = site.create().await.expect_err("one is not in the file");
+    assert!(
+        failure
+            .message
+            .contains("the control plane m2 is not in the file"),
+        "{failure:?}"
+    );
+    let maintained = format!(
+        "{}  maintenanceBlocks:\n    cidrBlocks:\n    - 10.10.0.12/32\n",
+        with_settings(SLOW)
+    );
+    site.edit(&maintained);
+    let failure = site.create().await.expect_err("somebody works on it");
+    assert!(
+        failure
+            .message
+            .contains("m1 (10.10.0.12) is in maintenance"),
+        "{failure:?}"
+    );
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_of_an_earlier_machine_takes_no_routes() {
+    let site = made().await;
+    let stale = FakeNode::new(9, "worker", address(12));
+    site.inner().nodes.insert("old".to_owned(), stale);
+    assert_eq!(site.update(Consent::Asked).await, Ok(Outcome::NothingToDo));
     assert_eq!(site.inner().changes, Vec::<String>::new());
 }

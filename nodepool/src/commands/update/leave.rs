@@ -8,6 +8,7 @@ use crate::core::desired::Desired;
 use crate::core::plan::{Plan, Situation, Stage, StageName};
 use crate::core::update::{self, Balancers, Leaver};
 use crate::error::{Exit, Failure};
+use crate::run::Departure;
 
 /// Who leaves.
 #[derive(Debug, Clone, Copy)]
@@ -138,19 +139,21 @@ pub(super) fn keeps_quorum(
 /// Lines about those who leave, with what is lost.
 pub(super) async fn outline(
     api: &dyn ClusterApi,
-    leavers: &[Leaver],
+    departure: &Departure<'_>,
 ) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
-    for leaver in leavers {
+    for leaver in &departure.leavers {
         let (name, address) = (leaver.name(), leaver.address);
         let etcd = if leaver.control_plane {
             ", its member of etcd removed"
         } else {
             ""
         };
-        lines.push(format!(
-            "remove {name} ({address}): its pods go elsewhere{etcd}, the machine is left as it was found"
-        ));
+        lines.push(if departure.answers(leaver) {
+            format!("remove {name} ({address}): its pods go elsewhere{etcd}, the machine is left as it was found")
+        } else {
+            format!("remove {name} ({address}), which does not answer{etcd}: keep it off the network until it has been cleaned, its router would take the virtual IP")
+        });
         if let Some(node) = &leaver.node {
             let losses = api.losses(node).await?;
             lines.extend(losses.iter().map(|loss| format!("  lost: {loss}")));

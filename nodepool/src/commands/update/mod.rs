@@ -127,18 +127,22 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
     let settings = read_settings(&fleet, turns.keys().copied()).await;
     let made = cluster.api()?.cluster_configuration().await?;
     let mut refused = update::refusals(&situation, &made, &settings);
-    refused.extend(update::replaces_router(&situation, &leavers));
+    refused.extend(update::replaces(&situation, &leavers));
+    refused.extend(update::forgotten(&situation, &settings, &leavers));
     refused.extend(update::in_maintenance(&situation, &turns, input.cluster));
     refuse(&refused)?;
     let forced = input.leave.is_forced();
-    let departure = Departure::meet(world, &desired.name, leavers, forced, command).await?;
+    let departure = Departure::meet(world, &desired.name, leavers, &view, forced, command).await?;
+    // What the machines themselves say of their roles is known only now.
+    let refused = update::replaces(&situation, &departure.leavers);
+    refuse(refused.as_slice())?;
     if !departure.leavers.is_empty() && !forced {
         let members = update::members_with_balancer(&situation);
         let balancers = balancers(&fleet, cluster.api()?, &facts, &members).await?;
         leave::guard(&situation, &departure.leavers, &balancers)?;
     }
     let mut lines = update::outline(&situation, &bring, &turns, &settings, &rest);
-    lines.extend(leave::outline(cluster.api()?, &departure.leavers).await?);
+    lines.extend(leave::outline(cluster.api()?, &departure).await?);
     lines.extend(cluster.rehearse().await?);
     agree(world.ui, input.consent, &lines)?;
 
@@ -201,6 +205,7 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
 pub(super) async fn correct_members(
     world: &World<'_>,
     fleet: &Fleet<'_>,
+    file: &Cluster,
     cluster: &mut run::Cluster<'_>,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<bool, Failure> {
@@ -212,7 +217,11 @@ pub(super) async fn correct_members(
     }
     let settings = read_settings(fleet, turns.keys().copied()).await;
     let made = cluster.api()?.cluster_configuration().await?;
-    refuse(&update::refusals(&situation, &made, &settings))?;
+    let mut refused = update::refusals(&situation, &made, &settings);
+    refused.extend(update::would_forget(&situation));
+    refused.extend(update::forgotten(&situation, &settings, &[]));
+    refused.extend(update::in_maintenance(&situation, &turns, file));
+    refuse(&refused)?;
     let failures = run_stage(world, fleet, &cluster.work(), &bring, facts).await;
     world.interrupt.check()?;
     if !failures.is_empty() {

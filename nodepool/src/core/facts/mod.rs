@@ -189,6 +189,11 @@ impl Facts {
                 || self.etcd_data)
     }
 
+    /// A member of etcd is or was here.
+    pub fn runs_etcd(&self) -> bool {
+        self.etcd_data || self.manifests.contains("etcd")
+    }
+
     /// The machine is one of the cluster of this name.
     pub fn is_member_of(&self, cluster: &str) -> bool {
         let member = self.member.as_ref();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::prepare::missing;
 use super::{Planner, Stage, StageName};
+use crate::core::cluster_view::NodeView;
 use crate::core::desired::LBNODE_LABEL;
 use crate::core::step::{ApiStep, Mark, Step};
 use crate::manifest::cni;
@@ -44,14 +45,17 @@ impl Planner<'_> {
         })
     }
 
-    /// Nodes that the file does not have: as long as they are there, so are their pods.
+    /// Nodes that the file does not have: as long as they are there, so are their pods. One with an address of the file is
+    /// what an earlier machine left.
     fn unlisted(&self) -> impl Iterator<Item = (IpAddr, Vec<ipnet::IpNet>)> {
-        let listed = |name: &str| {
+        let listed = |name: &str, node: &NodeView| {
             let mut facts = self.situation.facts.values();
+            let mut machines = self.situation.desired.machines.iter();
             facts.any(|facts| facts.hostname == name)
+                || machines.any(|machine| node.addresses.contains(&machine.node_ip))
         };
         let nodes = self.situation.view.into_iter().flat_map(|view| &view.nodes);
-        let others = nodes.filter(move |(name, _)| !listed(name));
+        let others = nodes.filter(move |(name, node)| !listed(name, node));
         others.filter_map(|(_, node)| Some((*node.addresses.first()?, node.pod_cidrs.clone())))
     }
 

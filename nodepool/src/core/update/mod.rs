@@ -1,8 +1,8 @@
 //! What an update does to a cluster that lives, and in which order.
 //!
 //! ```text
-//! refusals ─► routers of leavers stop ─► bring lbnode (all at once) ─► turns (one node at a time)
-//!     ─► joins ─► leavers go ─► network, labels ─► objects
+//! refusals ─► bring lbnode (all at once) ─► routers of leavers stop ─► turns (one node at a time)
+//!     ─► joins, network, labels ─► leavers go ─► routes to them go ─► objects
 //! ```
 //!
 //! A leaver's router stops before its peers forget it: it would hear nobody any more and take the virtual IP.
@@ -10,6 +10,7 @@
 //! A *turn* writes the files of one node's API load balancer and restarts it. Nodes that are not well come first, then
 //! the backups, then the owner of the virtual IP; between two turns everybody who is as he should be must be well.
 
+mod forget;
 mod health;
 mod order;
 mod outline;
@@ -19,11 +20,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use forget::{forgotten, would_forget};
 pub use health::{Balancer, Balancers};
 pub use order::{Next, Waiting, bring, members_with_balancer, next, turn, turns};
 pub use outline::outline;
 pub use refusal::{Refused, in_maintenance, refusals};
 pub use removal::{
-    Leaver, breaks_quorum, joiners, last_balancer, mistaken, replaces_router, unlisted,
+    Leaver, breaks_quorum, joiners, last_balancer, lives, mistaken, replaces, unlisted,
 };
 pub use settings::{NodeSettings, differences};

@@ -10,7 +10,7 @@ use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
 use crate::core::step::Step;
-use crate::manifest::static_pod;
+use crate::manifest::{VRRP_CONFIG, static_pod};
 
 /// A change that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,14 @@ pub fn refusals(
         // A router that was stopped hears nobody and has nothing.
         if !facts.is_some_and(runs) {
             continue;
+        }
+        if settings.vrrp.is_none() {
+            let name = facts.map_or_else(String::new, |facts| facts.hostname.clone());
+            let path = static_pod::VRRP.path();
+            all.push(Refused {
+                what: format!("{name} ({address}): its router runs, and its settings cannot be read from {VRRP_CONFIG}: whether the others would hear it is not known"),
+                hint: format!("put that file back as it was; or stop this router (`rm {path}` on the node) and run this command again"),
+            });
         }
         for what in settings.strangers(wanted) {
             let hint = "routers with the old and with the new setting do not hear each other, and both would have the virtual IP: put it back; or stop all routers (`rm /etc/kubernetes/manifests/lb-vrrp.yaml` on every load-balancer node: the API has no virtual IP then) and run this command again";
@@ -154,6 +162,22 @@ fn members(situation: &Situation<'_>, all: &mut Vec<Refused>) {
             continue;
         };
         let node = &facts.hostname;
+        let view = situation.view.and_then(|view| view.nodes.get(node));
+        if facts.member.is_some()
+            && let Some(view) = view
+            && !view.addresses.is_empty()
+            && !view.addresses.contains(&machine.node_ip)
+        {
+            let has: Vec<String> = view.addresses.iter().map(ToString::to_string).collect();
+            all.push(Refused {
+                what: format!(
+                    "{node} has the address {} in the cluster, the file says {}",
+                    has.join(", "),
+                    machine.node_ip
+                ),
+                hint: "a node keeps its address (`k8sIP`) for its life: put it back; or take the machine out of the file and update, then add it with the new one and update again".to_owned(),
+            });
+        }
         match &facts.member {
             Some(member) if member.cluster != desired.name => all.push(Refused {
                 what: format!("{node} belongs to the cluster `{}`", member.cluster),

@@ -50,7 +50,8 @@ pub fn unlisted(situation: &Situation<'_>) -> Vec<Leaver> {
     let listed = |name: &str, node: &NodeView| {
         situation.desired.machines.iter().any(|machine| {
             let facts = situation.facts.get(&machine.address);
-            facts.is_some_and(|facts| facts.hostname == name)
+            // A new machine may have the host name of the one that it replaces.
+            facts.is_some_and(|facts| facts.hostname == name && facts.member.is_some())
                 || node.addresses.contains(&machine.node_ip)
         })
     };
@@ -72,8 +73,24 @@ pub fn joiners<'a>(
 }
 
 /// Why these cannot leave while others join; `None`: they can. A router that its file does not have looks like a stranger's
-/// to those who come.
-pub fn replaces_router(situation: &Situation<'_>, leavers: &[Leaver]) -> Option<Refused> {
+/// to those who come, and a name is that of one node.
+pub fn replaces(situation: &Situation<'_>, leavers: &[Leaver]) -> Option<Refused> {
+    let namesake = |machine: &&Machine| {
+        let facts = situation.facts.get(&machine.address);
+        let name = facts.map(|facts| facts.hostname.as_str());
+        leavers.iter().any(|leaver| leaver.node.as_deref() == name)
+    };
+    let mut namesakes = joiners(situation.desired, situation.facts).filter(namesake);
+    if let Some(joiner) = namesakes.next() {
+        return Some(Refused {
+            what: format!(
+                "{} joins under the name of a node that is not in the file and leaves",
+                joiner.address
+            ),
+            hint: "update twice: first without the new machine, then with it; or give it another host name"
+                .to_owned(),
+        });
+    }
     let leaver = leavers.iter().find(|leaver| leaver.control_plane)?;
     let mut joiners = joiners(situation.desired, situation.facts);
     let joiner = joiners.find(|machine| machine.load_balancer.is_some())?;
@@ -112,6 +129,13 @@ pub fn mistaken(leaver: &Leaver, cluster: &str, facts: &Facts) -> Option<String>
             member.cluster
         )
     })
+}
+
+/// Why this leaver is not dead, though SSH does not answer; `None`: nothing speaks against it.
+pub fn lives(leaver: &Leaver, view: &ClusterView) -> Option<String> {
+    let node = leaver.node.as_ref()?;
+    let ready = view.nodes.get(node).is_some_and(|node| node.ready);
+    ready.then(|| format!("the node {node} is Ready: its kubelet is alive"))
 }
 
 /// Why the leavers cannot go, one after the other, without the cluster losing its majority; `None`: they can.

@@ -65,6 +65,12 @@ fn strange(old: &VirtualRouter, new: &VirtualRouter) -> Vec<String> {
             old.virtual_router_id, new.virtual_router_id
         ));
     }
+    if old.source_address != new.source_address {
+        reasons.push(format!(
+            "the address of the node in the cluster (`k8sIP`): {} becomes {}",
+            old.source_address, new.source_address
+        ));
+    }
     if old.addresses != new.addresses {
         let list = |router: &VirtualRouter| {
             let addresses = router.addresses.iter().map(ToString::to_string);
