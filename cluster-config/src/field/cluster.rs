@@ -61,7 +61,7 @@ pub(super) const CLUSTER_SPEC: &[Field] = &[
         )
         .touches(Touch::Api)
         .code(Code::V11)]),
-        "Nodes that are drained and kept free.",
+        "Nodes whose API load balancer `update cluster` does not restart; nothing is drained yet.",
     )
     .touches(Touch::Api),
     Field::new(

@@ -8,8 +8,8 @@
 //!                                              ──────────────────────►└───────── dead
 //! ```
 //!
-//! - A new incarnation counts only once it echoes ours: what was recorded earlier and is played again cannot.
-//! - Within an incarnation every sequence number counts once.
+//! - A new life counts only once it echoes our incarnation: what was recorded of an earlier one cannot.
+//! - Within an incarnation every sequence number counts once. What was held back and never heard counts when it comes.
 //! - A node that stood still or was cut off goes on in the next incarnation, to see who hears it anew. Who knows the
 //!   node needs no proof of that: it may be able to speak and not to hear, and is not two nodes because of it.
 //! - A node whose clock went back learns from us that a later incarnation of it is known, and goes beyond it.
