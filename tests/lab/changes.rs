@@ -8,9 +8,9 @@ use lab_tests::cluster::Cluster;
 use lab_tests::figures::milliseconds;
 use lab_tests::prober::{Plan, Trust};
 use lab_tests::{Machine, patience};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
+use crate::interruptions::interrupt;
 use crate::runner::{Context, Scenario, Skip};
 use crate::shared::{example, files, said};
 
@@ -157,39 +157,15 @@ fn an_interrupted_update(context: &Context) -> Result<()> {
         "write /etc/kubernetes/manifests/lb-vrrp.yaml",
         "write /etc/kubernetes/manifests/lb-proxy.yaml",
     ];
-    let count = if context.full { steps.len() } else { 1 };
     under_a_client(&edited, "killed and run again", || {
-        for step in steps.iter().rev().take(count) {
-            kill_at(&edited, step).with_context(|| format!("killed at `{step}`"))?;
+        for step in steps.iter().rev() {
+            interrupt(&edited, edited.update_command(), step, Signal::SIGKILL)
+                .with_context(|| format!("killed at `{step}`"))?;
         }
         edited.update().map(drop)
     })?;
     edited.settle()?;
     update(shared, "and back", &ALL, &example()?)
-}
-
-/// Runs an update until its logs speak of the step, and then kills it.
-fn kill_at(cluster: &Cluster<'_>, step: &str) -> Result<()> {
-    let times_before = cluster.logs()?.matches(step).count();
-    let mut child = quietly(&mut cluster.update_command())?;
-    let reached = patience::until(
-        &format!("the update reaches the step `{step}`"),
-        Duration::from_secs(300),
-        Duration::from_millis(5),
-        || {
-            let times = cluster.logs()?.matches(step).count();
-            ensure!(
-                times > times_before || child.try_wait()?.is_none(),
-                "the update ended before the step `{step}`"
-            );
-            Ok((times > times_before).then_some(()))
-        },
-    );
-    if child.try_wait()?.is_none() {
-        kill(Pid::from_raw(child.id().try_into()?), Signal::SIGKILL)?;
-    }
-    child.wait()?;
-    reached
 }
 
 fn quietly(command: &mut Command) -> Result<Child> {

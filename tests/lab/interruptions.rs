@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -82,7 +82,9 @@ fn create_in_pieces(lab: &'static Lab, interruptions: &[(&str, Signal)]) -> Resu
     let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
     let mut seen = Vec::new();
     for (step, signal) in interruptions {
-        interrupt(&cluster, step, *signal)
+        let mut create = cluster.create_command();
+        create.arg("--no-progress");
+        interrupt(&cluster, create, step, *signal)
             .with_context(|| format!("{signal} at the step `{step}`"))?;
         seen.push(our_files(lab)?);
     }
@@ -97,23 +99,26 @@ fn create_in_pieces(lab: &'static Lab, interruptions: &[(&str, Signal)]) -> Resu
     Ok(())
 }
 
-/// Runs create until its logs speak of the step, and then sends the signal.
-fn interrupt(cluster: &Cluster<'_>, step: &str, signal: Signal) -> Result<()> {
+/// Runs `lbctl` until its logs speak of the step, and then sends the signal.
+pub(crate) fn interrupt(
+    cluster: &Cluster<'_>,
+    mut lbctl: Command,
+    step: &str,
+    signal: Signal,
+) -> Result<()> {
     let times_before = cluster.logs()?.matches(step).count();
-    let mut create = cluster.create_command();
-    create.arg("--no-progress");
     let said = cluster.lab.state_directory().join("interrupted.log");
     let output = File::create(&said)?;
-    let mut child = create.stdout(output.try_clone()?).stderr(output).spawn()?;
+    let mut child = lbctl.stdout(output.try_clone()?).stderr(output).spawn()?;
     let reached = patience::until(
-        &format!("create reaches the step `{step}`"),
+        &format!("lbctl reaches the step `{step}`"),
         Duration::from_secs(300),
         Duration::from_millis(5),
         || {
             let times = cluster.logs()?.matches(step).count();
             ensure!(
                 times > times_before || child.try_wait()?.is_none(),
-                "create ended before the step `{step}`: {}",
+                "lbctl ended before the step `{step}`: {}",
                 fs::read_to_string(&said).unwrap_or_default()
             );
             Ok((times > times_before).then_some(()))
@@ -132,7 +137,7 @@ fn end(child: &mut Child, signal: Signal) -> Result<()> {
     let status = child.wait()?;
     ensure!(
         !status.success(),
-        "create was not interrupted: it had finished"
+        "lbctl was not interrupted: it had finished"
     );
     Ok(())
 }

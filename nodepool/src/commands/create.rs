@@ -16,12 +16,11 @@ use super::update::correct_members;
 use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
-use crate::core::from_config;
 use crate::core::plan::{self, Stage, StageName};
 use crate::core::preflight::Reach;
 use crate::core::preflight::network::Listening;
 use crate::core::step::ApiStep;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::run::{self, Failed, Fleet, Interrupt, World, follow_joins, lock, run_stage};
 use crate::ui::{Ui, seconds};
 use crate::workspace::Workspace;
@@ -57,8 +56,7 @@ pub(super) async fn run(args: &cli::CreateCluster, ui: Ui) -> Result<(), Failure
     let begun = Instant::now();
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    from_config::supported(&target.cluster, &target.desired)
-        .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
+    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let input = Create {

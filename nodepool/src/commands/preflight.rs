@@ -10,7 +10,6 @@ use super::software::Artefacts;
 use super::target::Target;
 use crate::cli;
 use crate::core::desired::Desired;
-use crate::core::from_config;
 use crate::core::plan;
 use crate::core::preflight::{
     self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network,
@@ -223,8 +222,7 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
     const COMMAND: &str = "check preflight";
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    from_config::supported(&target.cluster, &target.desired)
-        .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
+    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;

@@ -111,8 +111,7 @@ fn may_delete(cluster: &Cluster) -> Result<(), Failure> {
 pub(super) async fn nodes(args: &cli::ResetNodes, ui: Ui) -> Result<(), Failure> {
     let target = Target::open(&args.target, "reset nodes", ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    from_config::supported(&target.cluster, &target.desired)
-        .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
+    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let consent = if args.yes {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::facts::Facts;
+use crate::core::from_config;
 
 fn desired() -> Desired {
     let text = include_str!("../../../../examples/three-control-planes.yaml");

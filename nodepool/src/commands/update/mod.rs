@@ -19,7 +19,6 @@ use super::target::Target;
 use crate::cli;
 use crate::core::desired::{Desired, Role};
 use crate::core::facts::Facts;
-use crate::core::from_config;
 use crate::core::plan::{self, Stage, StageName};
 use crate::core::preflight::Reach;
 use crate::core::preflight::network::Listening;
@@ -67,8 +66,7 @@ pub(super) async fn run(args: &cli::UpdateCluster, ui: Ui) -> Result<(), Failure
     let begun = Instant::now();
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    from_config::supported(&target.cluster, &target.desired)
-        .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))?;
+    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let input = Update {
