@@ -18,6 +18,22 @@ fn every_example_and_sample_is_valid_to_editors() {
     }
 }
 
+/// A pattern with `(?x)` may go over several lines.
+#[test]
+fn a_pattern_of_several_lines_is_valid_to_editors_as_well() {
+    let example = include_str!("../../examples/edge.yaml");
+    let text = example.replacen(
+        "      addresses:\n",
+        "      interfaces: [\"/(?x)\\n^eth[0-9]\\n/\"]\n      addresses:\n",
+        1,
+    );
+    assert_ne!(text, example);
+    let loaded = load(&text, "pattern.yaml");
+    assert!(loaded.cluster.is_some(), "{:?}", loaded.diagnostics);
+    let errors = editor::errors(&text);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
 /// Rules that a schema of single documents can express. Not among them: YAML traps, which other readers take
 /// for values, and rules that compare addresses or documents.
 #[test]

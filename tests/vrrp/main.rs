@@ -37,7 +37,7 @@ use lab_tests::duel::arena;
 use lab_tests::duel::{self, Case};
 use lab_tests::figures;
 use lab_tests::summary::Summary;
-use runner::Scenario;
+use runner::{Scenario, Scenarios};
 
 /// What a scenario has at hand.
 pub(crate) struct Context {
@@ -70,11 +70,13 @@ fn start() -> Result<ExitCode> {
     let wants = |(name, _): &Scenario| {
         options.words.is_empty() || options.words.iter().any(|word| name.contains(word))
     };
-    let mut alone = measured();
-    alone.retain(wants);
-    let mut patient = patient();
-    patient.retain(wants);
-    let names = patient.iter().chain(&alone).map(|(name, _)| name);
+    let mut scenarios = Scenarios {
+        patient: patient(),
+        measured: measured(),
+        long: long(),
+    };
+    scenarios.retain(wants);
+    let names = scenarios.all().map(|(name, _)| name);
     if options.list {
         names.for_each(|name| println!("{name}: test"));
         return Ok(ExitCode::SUCCESS);
@@ -94,16 +96,23 @@ fn start() -> Result<ExitCode> {
     if options.bench {
         return bench(&context, &options);
     }
-    conclude(&runner::run(&context, &alone, &patient))
+    conclude(&runner::run(&context, &scenarios))
 }
 
-/// They measure milliseconds or keep the processors busy: nothing may run beside them.
+/// They measure milliseconds.
 fn measured() -> Vec<Scenario> {
     [
         ours::SCENARIOS,
         deaths::SCENARIOS,
         heal::SCENARIOS,
         hand_over::SCENARIOS,
+    ]
+    .concat()
+}
+
+/// They keep the processors busy, or see to a machine that stands still themselves.
+fn long() -> Vec<Scenario> {
+    [
         load::SCENARIOS,
         flood::SCENARIOS,
         beside_keepalived::HASTY,

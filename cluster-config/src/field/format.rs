@@ -100,7 +100,7 @@ impl Format {
             Self::Range => Some("^[0-9A-Fa-f:.]+(/[0-9]{1,3}|-[0-9A-Fa-f:.]+)?$"),
             Self::San => Some("^(\\*\\.)?[-A-Za-z0-9_.:]+$"),
             Self::Interface => Some("^[^\\s/:]{1,15}$"),
-            Self::InterfacePattern => Some("^([^\\s/:]{1,15}|/.+/)$"),
+            Self::InterfacePattern => Some("^([^\\s/:]{1,15}|/[\\s\\S]+/)$"),
             Self::User => Some("^[a-z_][-a-z0-9_.]{0,31}$"),
         }
     }

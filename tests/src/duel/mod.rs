@@ -8,6 +8,7 @@ pub mod arena;
 pub mod partition;
 pub mod router;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::thread;
@@ -96,6 +97,8 @@ pub struct Round {
     pub longest_gap: Duration,
     /// Failed attempts.
     pub failed: usize,
+    /// Why they failed, and how often.
+    pub reasons: BTreeMap<String, usize>,
     /// From the fault to the first advert of another router.
     pub takeover: Option<Duration>,
     /// How late the client was itself at worst.
@@ -158,6 +161,11 @@ pub fn round(maker: &Maker, case: Case) -> Result<Round> {
         last_failure: report.last_failure(instant),
         longest_gap: report.longest_gap(),
         failed: report.failed(),
+        reasons: report
+            .reasons()
+            .into_iter()
+            .map(|(why, times)| (why.to_owned(), times))
+            .collect(),
         takeover: takeover.map(|advert| advert.told.saturating_duration_since(instant)),
         lateness: report.lateness(),
     })
