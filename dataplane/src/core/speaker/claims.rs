@@ -60,6 +60,18 @@ impl std::fmt::Display for Why {
     }
 }
 
+/// A claim that this node gave up before everybody had to know of it.
+///
+/// Whoever announces an address and lets go of it before a heartbeat arrived leaves neighbours who believe it, beside an
+/// owner who noticed nothing. So the claim is told for the patience, as one that cannot be served: who has the address
+/// gives in or announces it once more when the claim ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parting {
+    /// Term of the claim.
+    pub(super) term: u64,
+    until: Instant,
+}
+
 /// A peer's claim on an address.
 struct Rival {
     name: String,
@@ -72,6 +84,7 @@ struct Rival {
 impl Speaker {
     /// Brings the claims in line with what is known.
     pub(super) fn settle_claims(&mut self, now: Instant, woke: bool) {
+        self.partings.retain(|_, parting| now < parting.until);
         let rivals = self.rivals(now);
         for (address, rivals) in &rivals {
             for rival in rivals {
@@ -103,7 +116,8 @@ impl Speaker {
             .orphans
             .values()
             .map(|(since, rank)| *since + step * *rank);
-        ends.chain(orphans).min()
+        let partings = self.partings.values().map(|parting| parting.until);
+        ends.chain(orphans).chain(partings).min()
     }
 
     fn rivals(&self, now: Instant) -> BTreeMap<IpAddr, Vec<Rival>> {
@@ -150,7 +164,7 @@ impl Speaker {
             }
         }
         for (address, why) in gone {
-            self.release(address, why);
+            self.release(now, address, why);
         }
         for address in settled {
             self.announcements.start(now, address);
@@ -244,7 +258,8 @@ impl Speaker {
     fn hold(&mut self, now: Instant, address: IpAddr, why: Why) {
         let me = self.membership.name().to_owned();
         let known = self.terms.entry(address).or_default();
-        let term = known.0 + 1;
+        let parting = self.partings.remove(&address);
+        let term = parting.map_or(known.0, |parting| known.0.max(parting.term)) + 1;
         *known = (term, me);
         self.holdings.insert(
             address,
@@ -261,8 +276,18 @@ impl Speaker {
         self.actions.push_back(Action::Took(address, why));
     }
 
-    fn release(&mut self, address: IpAddr, why: Why) {
-        if self.holdings.remove(&address).is_some() {
+    fn release(&mut self, now: Instant, address: IpAddr, why: Why) {
+        if let Some(holding) = self.holdings.remove(&address) {
+            let patience = self.timing.patience;
+            // Who is alive has heard of an older one, and who outranks this node has it and announces it.
+            let unheard = now < holding.since + patience;
+            if unheard && matches!(why, Why::Unwanted | Why::Unfit) {
+                let parting = Parting {
+                    term: holding.term,
+                    until: now + patience,
+                };
+                self.partings.insert(address, parting);
+            }
             self.announcements.stop(address);
             self.disputes.close(address);
             self.actions.push_back(Action::Released(address, why));
@@ -284,7 +309,7 @@ impl Speaker {
         drop(plan);
         if now >= deadline || !takers {
             for address in self.holdings.keys().copied().collect::<Vec<_>>() {
-                self.release(address, Why::Drained);
+                self.release(now, address, Why::Drained);
             }
         }
     }

@@ -131,7 +131,10 @@ mod tests {
     use super::*;
     use crate::core::{
         ownership::{Directory, NodeSet, Reach, Wanted},
-        peers::{membership::Membership, state::NodeState},
+        peers::{
+            membership::Membership,
+            state::{Claim, Fitness, NodeState},
+        },
         samples::start,
         segment::{Interface, InterfaceFilter},
         speaker::{Action, Timing},
@@ -282,6 +285,45 @@ mod tests {
             speaker.handle_peer_answer(now, IpAddr::from([10, 0, 0, 9]));
             let answers = announcements(&mut speaker, now + Duration::from_secs(5));
             assert_eq!(answers > 0, !leaves, "leaves: {leaves}");
+        }
+    }
+
+    /// Its announcement may have been heard where no heartbeat arrived.
+    #[test]
+    fn a_claim_given_up_at_once_is_told_for_the_patience() {
+        let address = IpAddr::from([10, 0, 0, 9]);
+        for (young, told) in [(true, true), (false, false)] {
+            let begun = start();
+            let mut speaker = starting(begun);
+            let wanted = speaker.directory.clone();
+            let listed = BTreeMap::from([("b".to_owned(), IpAddr::from([10, 0, 0, 2]))]);
+            let mut now = begun;
+            while speaker.holdings().next().is_none() {
+                now = speaker.poll_timeout().unwrap();
+                speaker.handle_timeout(now);
+            }
+            if !young {
+                now += TIMING.patience;
+                announcements(&mut speaker, now);
+            }
+            let nothing = Arc::new(Directory {
+                addresses: BTreeMap::new(),
+                nodes: wanted.nodes.clone(),
+            });
+            speaker.handle_directory(now, nothing, &listed, true);
+            assert_eq!(speaker.serves(address), None);
+            let ended = speaker.state().claims.get(&address).copied();
+            let unfit = Claim {
+                term: 1,
+                fitness: Fitness::Unfit,
+            };
+            assert_eq!(ended, told.then_some(unfit));
+            // It is known to others: who has it next outranks it.
+            let mut again = speaker.clone();
+            again.handle_directory(now, wanted, &listed, true);
+            assert_eq!(again.holdings[&address].term, if told { 2 } else { 1 });
+            announcements(&mut speaker, now + TIMING.patience);
+            assert_eq!(speaker.state().claims, BTreeMap::new());
         }
     }
 

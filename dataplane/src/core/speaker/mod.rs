@@ -15,7 +15,8 @@
 //! **Claims.** A node that takes an address claims it with a term one above the highest it has seen. Of two claims
 //! the higher term wins, of equal terms the better rendezvous score; the loser lets go in silence, and the winner
 //! announces once more after the loser's last word. Nobody takes an address from a node that is alive and calls
-//! itself fit: so views that differ can never make two nodes fight.
+//! itself fit: so views that differ can never make two nodes fight. A claim that is given up before everybody had to
+//! hear of it is told for the patience.
 //!
 //! **Nobody takes it?** The first in the plan takes an unowned address at once, the next one a moment later, and so on:
 //! a node that others believe fit but that cannot cannot block an address.
@@ -37,12 +38,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{claims::Parting, disputes::Disputes, life::HoldOff};
 pub use self::{
     claims::{Holding, Why},
     telling::Greeting,
     timing::Timing,
 };
-use self::{disputes::Disputes, life::HoldOff};
 use crate::core::{
     announcements::{Announcements, Due},
     ownership::Directory,
@@ -92,6 +93,7 @@ pub struct Speaker {
     hold_off: Option<HoldOff>,
     awaited: Option<BTreeSet<String>>,
     holdings: BTreeMap<IpAddr, Holding>,
+    partings: BTreeMap<IpAddr, Parting>,
     /// Highest term seen of each wanted address, and who had it.
     terms: BTreeMap<IpAddr, (u64, String)>,
     /// Addresses that others should take: since when, and how many are in line before this node.
@@ -132,6 +134,7 @@ impl Speaker {
             hold_off: None,
             awaited: None,
             holdings: BTreeMap::new(),
+            partings: BTreeMap::new(),
             terms: BTreeMap::new(),
             orphans: BTreeMap::new(),
             draining: None,

@@ -7,7 +7,7 @@ use crate::core::{
     ownership::NodeView,
     peers::{
         membership::Peer,
-        state::{Claim, NodeState},
+        state::{Claim, Fitness, NodeState},
     },
     segment::Interface,
 };
@@ -80,6 +80,15 @@ impl Speaker {
 
     /// What this node says of itself.
     pub(super) fn state(&self) -> NodeState {
+        let ended = self.partings.iter().map(|(address, parting)| {
+            (
+                *address,
+                Claim {
+                    term: parting.term,
+                    fitness: Fitness::Unfit,
+                },
+            )
+        });
         let claims = self.holdings.iter().map(|(address, holding)| {
             (
                 *address,
@@ -99,7 +108,7 @@ impl Speaker {
                     ..interface.clone()
                 })
                 .collect(),
-            claims: claims.collect(),
+            claims: ended.chain(claims).collect(),
         }
     }
 
