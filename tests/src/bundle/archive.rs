@@ -26,7 +26,9 @@ pub(super) struct Entry {
 #[derive(Debug)]
 enum Content {
     File(PathBuf),
+    Script(&'static str),
     HardLink(String),
+    SymbolicLink(&'static str),
 }
 
 impl Entry {
@@ -35,6 +37,22 @@ impl Entry {
         Self {
             path: path.to_owned(),
             content: Content::File(source.to_owned()),
+        }
+    }
+
+    /// An executable file with this text.
+    pub(super) fn script(path: &str, text: &'static str) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: Content::Script(text),
+        }
+    }
+
+    /// A name that leads to another path.
+    pub(super) fn symbolic_link(path: &str, target: &'static str) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: Content::SymbolicLink(target),
         }
     }
 
@@ -188,8 +206,16 @@ fn write_layer<W: Write>(entries: &[Entry], out: W) -> Result<W> {
                 let mut header = header(EntryType::Regular, 0o755, size);
                 tar.append_data(&mut header, &entry.path, &mut bytes)?;
             }
+            Content::Script(text) => {
+                let mut header = header(EntryType::Regular, 0o755, text.len() as u64);
+                tar.append_data(&mut header, &entry.path, text.as_bytes())?;
+            }
             Content::HardLink(target) => {
                 let mut header = header(EntryType::Link, 0o755, 0);
+                tar.append_link(&mut header, &entry.path, target)?;
+            }
+            Content::SymbolicLink(target) => {
+                let mut header = header(EntryType::Symlink, 0o777, 0);
                 tar.append_link(&mut header, &entry.path, target)?;
             }
         }
@@ -260,6 +286,8 @@ mod tests {
             .layer(&[
                 Entry::file("usr/bin/one", &program),
                 Entry::hard_link("usr/bin/two", "usr/bin/one"),
+                Entry::script("usr/bin/three", "#!/bin/sh\n"),
+                Entry::symbolic_link("bin", "usr/bin"),
             ])
             .expect("a layer");
         archive

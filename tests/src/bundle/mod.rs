@@ -2,6 +2,8 @@
 //! image archives with a `bundle.yaml` that says what goes where.
 
 mod archive;
+mod end_to_end;
+mod metallb;
 mod programs;
 
 use std::env;
@@ -15,6 +17,10 @@ use serde::Serialize;
 
 use crate::{base, cache};
 use archive::{Archive, Entry, Hashing, Layer};
+use programs::CLUSTER_SOURCES;
+
+pub use end_to_end::{end_to_end, end_to_end_images};
+pub use metallb::{Metallb, metallb};
 
 /// The Kubernetes release that is built.
 pub const KUBERNETES_VERSION: &str = "v1.36.3";
@@ -38,7 +44,8 @@ pub fn directory() -> Result<PathBuf> {
         );
         return Ok(given);
     }
-    cached("kubernetes", &[base::name().as_bytes()], |bundle, log| {
+    let more = [base::name()];
+    cached("kubernetes", CLUSTER_SOURCES, &more, |bundle, log| {
         let built = bundle.join("built");
         let tree = thread::scope(|scope| {
             let tree = scope.spawn(base::directory);
@@ -57,7 +64,7 @@ pub fn test_images() -> Result<PathBuf> {
     if let Some(archive) = given.filter(|archive| archive.is_file()) {
         return Ok(archive);
     }
-    let directory = cached("test-images", &[], |directory, log| {
+    let directory = cached("test-images", CLUSTER_SOURCES, &[], |directory, log| {
         let built = directory.join("built");
         programs::build(&built, programs::TESTS, log)?;
         let archive = directory.join(TEST_IMAGES);
@@ -78,15 +85,16 @@ fn given() -> Option<PathBuf> {
     env::var_os("LAB_KUBERNETES_BUNDLE").map(PathBuf::from)
 }
 
-/// A directory of the cache that is made from the Go modules' sources and what else is named.
+/// A directory of the cache that is made from these sources of the Go modules and what else is named.
 fn cached(
     name: &str,
-    more: &[&[u8]],
+    sources: &[&str],
+    more: &[String],
     make: impl FnOnce(&Path, &cache::Log) -> Result<()>,
 ) -> Result<PathBuf> {
-    let sources = programs::sources()?;
+    let sources = programs::sources(sources)?;
     let mut ingredients = vec![LAYOUT.as_bytes(), KUBERNETES_VERSION.as_bytes()];
-    ingredients.extend(more);
+    ingredients.extend(more.iter().map(String::as_bytes));
     ingredients.extend(sources.iter().map(Vec::as_slice));
     cache::directory(name, &ingredients, make)
 }

@@ -1,4 +1,4 @@
-//! Compiles Kubernetes with etcd, CoreDNS and the test server from the Go modules in `kubernetes/`.
+//! Compiles Kubernetes with etcd, CoreDNS, its tests and what it is compared with from the Go modules in `kubernetes/`.
 
 use std::env;
 use std::fs;
@@ -11,8 +11,8 @@ use super::KUBERNETES_VERSION;
 use crate::cache::Log;
 use crate::tool;
 
-/// Everything the programs are made from, other than the modules that `go.sum` pins.
-const SOURCES: [&str; 7] = [
+/// Everything a cluster's programs are made from, other than the modules that `go.sum` pins.
+pub(super) const CLUSTER_SOURCES: &[&str] = &[
     "go.mod",
     "go.sum",
     "main.go",
@@ -20,6 +20,17 @@ const SOURCES: [&str; 7] = [
     "coredns/go.mod",
     "coredns/go.sum",
     "coredns/main.go",
+];
+
+/// The same for Kubernetes' own end-to-end tests.
+pub(super) const END_TO_END_SOURCES: &[&str] = &["e2e/go.mod", "e2e/go.sum", "e2e/imports.go"];
+
+/// The same for MetalLB.
+pub(super) const METALLB_SOURCES: &[&str] = &[
+    "metallb/go.mod",
+    "metallb/go.sum",
+    "metallb/frr-k8s/go.mod",
+    "metallb/frr-k8s/api/v1beta1/types.go",
 ];
 
 /// Line tables for a debugger that the linker would strip again: an eighth of the processor time.
@@ -35,37 +46,52 @@ pub(super) struct Program {
     /// Below the Go modules.
     module: &'static str,
     package: &'static str,
+    /// Whether the program is what the package's tests are compiled to.
+    tests: bool,
+}
+
+impl Program {
+    const fn new(name: &'static str, module: &'static str, package: &'static str) -> Self {
+        Self {
+            name,
+            module,
+            package,
+            tests: false,
+        }
+    }
 }
 
 /// What a cluster consists of.
 pub(super) const CLUSTER: &[Program] = &[
-    Program {
-        name: "kube",
-        module: ".",
-        package: ".",
-    },
-    Program {
-        name: "pause",
-        module: ".",
-        package: "./pause",
-    },
-    Program {
-        name: "coredns",
-        module: "coredns",
-        package: ".",
-    },
+    Program::new("kube", ".", "."),
+    Program::new("pause", ".", "./pause"),
+    Program::new("coredns", "coredns", "."),
 ];
 
 /// What tests ask from outside.
-pub(super) const TESTS: &[Program] = &[Program {
-    name: "agnhost",
-    module: ".",
-    package: "k8s.io/kubernetes/test/images/agnhost",
+pub(super) const TESTS: &[Program] = &[Program::new(
+    "agnhost",
+    ".",
+    "k8s.io/kubernetes/test/images/agnhost",
+)];
+
+/// Kubernetes' own end-to-end tests.
+pub(super) const END_TO_END: &[Program] = &[Program {
+    tests: true,
+    ..Program::new("e2e.test", "e2e", "k8s.io/kubernetes/test/e2e")
 }];
 
+/// MetalLB.
+pub(super) const METALLB: &[Program] = &[
+    Program::new("controller", "metallb", METALLB_CONTROLLER),
+    Program::new("speaker", "metallb", "go.universe.tf/metallb/speaker"),
+];
+
+const METALLB_CONTROLLER: &str = "go.universe.tf/metallb/controller";
+
 /// The contents of the sources, in a fixed order.
-pub(super) fn sources() -> Result<Vec<Vec<u8>>> {
-    SOURCES
+pub(super) fn sources(names: &[&str]) -> Result<Vec<Vec<u8>>> {
+    names
         .iter()
         .map(|name| {
             let file = module().join(name);
@@ -97,7 +123,13 @@ pub(super) fn build(out: &Path, programs: &[Program], log: &Log) -> Result<()> {
 
 impl Program {
     fn build(&self, out: &Path, flags: &str, log: &Log) -> Result<()> {
-        let mut go = tool::command("go", ["build", "-trimpath", NO_DEBUGGER]);
+        let verb: &[&str] = if self.tests {
+            &["test", "-c"]
+        } else {
+            &["build"]
+        };
+        let mut go = tool::command("go", verb);
+        go.args(["-trimpath", NO_DEBUGGER]);
         go.args(["-ldflags", flags, "-o"]);
         go.arg(out.join(self.name)).arg(self.package);
         go.current_dir(module().join(self.module))
@@ -106,6 +138,14 @@ impl Program {
         let what = format!("compiling {} (a first time takes minutes)", self.name);
         log.step(&what, &mut go)
     }
+}
+
+/// The directory with the sources of MetalLB, as Go has fetched them.
+pub(super) fn metallb_directory() -> Result<PathBuf> {
+    let question = ["list", "-f", "{{.Module.Dir}}", METALLB_CONTROLLER];
+    let mut go = tool::command("go", question);
+    let answer = tool::run(go.current_dir(module().join("metallb")))?;
+    Ok(PathBuf::from(answer.trim()))
 }
 
 /// Linker flags: no symbols, and the version that the programs tell; without it they say v0.0.0-master, and kubeadm
@@ -155,6 +195,8 @@ mod tests {
 
     #[test]
     fn all_sources_are_there() {
-        assert_eq!(sources().expect("sources").len(), SOURCES.len());
+        for names in [CLUSTER_SOURCES, END_TO_END_SOURCES, METALLB_SOURCES] {
+            assert_eq!(sources(names).expect("sources").len(), names.len());
+        }
     }
 }
