@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::prober::{Plan, Trust};
-use lab_tests::{Machine, Place, patience};
+use lab_tests::{Machine, Place, patience, service};
 
 use crate::kubectl::{Session, kubectl};
 use crate::runner::{Context, Scenario};
-use crate::shared::{apply, import_test_images};
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -70,7 +69,7 @@ fn the_proxy_has_few_rights(context: &Context) -> Result<()> {
 fn sessions_live_over_idle_time(context: &Context) -> Result<()> {
     let cluster = &context.fixture()?.cluster;
     let idle = Duration::from_secs(if context.full { 600 } else { 60 });
-    import_test_images(cluster.lab, cluster.machines[0])?;
+    service::bring_images(cluster, &cluster.machines[..1])?;
     let mut trials = 3;
     loop {
         let before = cluster.settle()?;
@@ -98,7 +97,7 @@ fn sessions_live_over_idle_time(context: &Context) -> Result<()> {
 
 fn sessions_live(cluster: &Cluster<'_>, idle: Duration) -> Result<()> {
     let machine = cluster.machines[0];
-    apply(cluster, &pod(machine, idle))?;
+    cluster.apply(&pod(machine, idle))?;
     let ready = [
         "wait",
         "--for=condition=Ready",

@@ -1,19 +1,17 @@
 //! Addresses for Services: from the cluster file's pool to a client behind the router, and through the owner's death.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lab_tests::cluster::Cluster;
 use lab_tests::figures::milliseconds;
-use lab_tests::prober::Plan;
 use lab_tests::roster::OUTSIDE;
-use lab_tests::{Machine, Place, patience};
+use lab_tests::service::{
+    Audience, Contestant, Fault, POOL, Setting, Trial, Web, get, second_cable_cut, trial,
+};
+use lab_tests::{Place, patience};
 
-use crate::runner::{Context, Scenario};
-use crate::shared::{apply, import_test_images};
+use crate::runner::{Context, Scenario, Skip};
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -22,20 +20,40 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: a_service_answers,
     },
     Scenario {
+        name: "every_endpoint_of_a_service_answers_at_its_address",
+        run: every_endpoint_answers,
+    },
+    Scenario {
         name: "a_power_cut_of_a_services_node_costs_clients_a_second_at_most",
-        run: |context| fault_costs(context, Fault::PowerCut, Duration::from_secs(1)),
+        run: |context| fault_costs(context, Fault::PowerCut, SECOND),
     },
     Scenario {
         name: "a_cut_cable_of_a_services_node_costs_clients_a_second_at_most",
-        run: |context| fault_costs(context, Fault::CableCut, Duration::from_secs(1)),
+        run: |context| fault_costs(context, Fault::CableCut, SECOND),
     },
     Scenario {
         name: "a_killed_speaker_costs_clients_a_second_at_most",
-        run: |context| fault_costs(context, Fault::SpeakerKilled, Duration::from_secs(1)),
+        run: |context| fault_costs(context, Fault::SpeakerKilled, SECOND),
     },
     Scenario {
         name: "a_speaker_that_ends_in_order_costs_clients_nothing",
         run: |context| fault_costs(context, Fault::SpeakerEnded, Duration::ZERO),
+    },
+    Scenario {
+        name: "a_speaker_that_stands_still_costs_clients_a_second_at_most",
+        run: |context| patiently(context, Fault::SpeakerStopped, SECOND),
+    },
+    Scenario {
+        name: "a_drained_node_costs_clients_nothing",
+        run: |context| patiently(context, Fault::Drained, Duration::ZERO),
+    },
+    Scenario {
+        name: "a_node_that_loses_its_label_costs_clients_a_second_at_most",
+        run: |context| patiently(context, Fault::Unlabelled, SECOND),
+    },
+    Scenario {
+        name: "a_second_cut_cable_soon_after_the_first_costs_clients_a_second_at_most",
+        run: a_second_cut_costs_no_more,
     },
     Scenario {
         name: "local_traffic_shows_the_clients_address_and_follows_the_pod",
@@ -43,9 +61,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// The pool of the example, without the address that is kept for the ingress.
-const POOL: std::ops::RangeInclusive<Ipv4Addr> =
-    Ipv4Addr::new(10, 10, 0, 201)..=Ipv4Addr::new(10, 10, 0, 239);
+const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -82,90 +98,101 @@ fn a_service_answers(context: &Context) -> Result<()> {
     })
 }
 
-/// What happens to the node that has the address, or to its speaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    PowerCut,
-    CableCut,
-    SpeakerKilled,
-    SpeakerEnded,
-}
+/// Connections that a client makes until every endpoint must have had one: with three of them and a fair choice, one is left out
+/// in one of ten thousand million runs.
+const CONNECTIONS: usize = 60;
 
-impl Fault {
-    fn inflict(self, cluster: &Cluster<'_>, machine: Machine) -> Result<()> {
-        let signal = |signal: &str| {
-            let command = format!(
-                "for p in $(pidof lbnode); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^/lbnode speaker ' && kill -{signal} $p; done; true"
-            );
-            cluster.lab.ssh_ok(machine, &command).map(drop)
-        };
-        match self {
-            Self::PowerCut => cluster.lab.kill(machine),
-            Self::CableCut => cluster.lab.cut(machine),
-            Self::SpeakerKilled => signal("KILL"),
-            Self::SpeakerEnded => signal("TERM"),
-        }
-    }
-
-    fn undo(self, cluster: &Cluster<'_>, machine: Machine) -> Result<()> {
-        match self {
-            Self::PowerCut => cluster.lab.start(machine),
-            Self::CableCut => cluster.lab.heal(machine),
-            Self::SpeakerKilled | Self::SpeakerEnded => Ok(()),
-        }
-    }
-}
-
-/// The pods are on the other nodes: it is the address that fails, not the Service behind it.
-fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
+/// Kubernetes' own spec of this name compares answers that hold the time of day, and cannot fail: here the pods tell their names.
+///
+/// With `Local` the one node that answers is all there is: its pod has every connection.
+fn every_endpoint_answers(context: &Context) -> Result<()> {
     let cluster = &context.fixture()?.cluster;
-    for _ in 0..if context.full { 3 } else { 1 } {
-        cluster.settle()?;
-        let web = Web::new(cluster, "outlives", "Cluster")?;
+    cluster.settle()?;
+    for traffic in ["Cluster", "Local"] {
+        let web = Web::new(cluster, "endpoints", traffic)?;
+        web.run_on(&cluster.machines)?;
         web.expose()?;
         let address = web.address()?;
-        let victim = patience::until("a node has the address", LIMIT, LOOK, || {
-            cluster.lab.arp_owner(address)
+        patience::until("a client behind the router gets in", LIMIT, LOOK, || {
+            Ok(get(cluster, address, "/hostname").ok())
         })?;
-        let others: Vec<Machine> = cluster
-            .machines
-            .iter()
-            .copied()
-            .filter(|machine| *machine != victim)
-            .collect();
-        web.run_on(&others)?;
-        let plan = Plan::connect(SocketAddr::from((address, 80)));
-        let client = cluster.prober(plan)?;
-        ensure!(
-            client.wait_for_calm(Duration::from_secs(3), LIMIT),
-            "{address} on {victim}: connections fail before the fault: {:?}",
-            client.finish()?.reasons()
-        );
-        let instant = now();
-        fault.inflict(cluster, victim)?;
-        let calm = client.wait_for_calm(Duration::from_secs(5), LIMIT);
-        let report = client.finish()?;
-        let successor = cluster.lab.arp_owner(address);
-        fault.undo(cluster, victim)?;
-        let last = report.last_failure(instant);
+        let owner = cluster.lab.arp_owner(address)?;
+        let owner = owner.with_context(|| format!("nobody answers ARP for {address}"))?;
+        let expected: BTreeSet<String> = match traffic {
+            "Local" => [web.pod(owner)].into(),
+            _ => cluster
+                .machines
+                .iter()
+                .map(|machine| web.pod(*machine))
+                .collect(),
+        };
+        let mut answered = BTreeSet::new();
+        for _ in 0..CONNECTIONS {
+            answered.insert(get(cluster, address, "/hostname")?);
+        }
         println!(
-            "     {fault:?}: {victim} -> {}: last failure after {:.0} ms, longest gap {:.0} ms, {} of {} failed, client at most {:.0} ms late",
-            successor?.map_or_else(|| "nobody".to_owned(), |machine| machine.to_string()),
-            milliseconds(last),
-            milliseconds(report.longest_gap()),
-            report.failed(),
-            report.attempts().len(),
-            milliseconds(report.lateness()),
+            "     {traffic}: {}",
+            Vec::from_iter(answered.clone()).join(", ")
         );
-        ensure!(calm, "connections go on failing: {:?}", report.reasons());
         ensure!(
-            last <= limit,
-            "last failure after {:.0} ms, at most {:.0} allowed: {:?}",
-            milliseconds(last),
-            milliseconds(limit),
-            report.reasons()
+            answered == expected,
+            "{traffic}: {answered:?} answered at {address} on {owner}, and {expected:?} should have"
         );
         web.remove()?;
+    }
+    Ok(())
+}
+
+fn setting(context: &Context) -> Result<Setting<'_>> {
+    Ok(Setting {
+        cluster: &context.fixture()?.cluster,
+        contestant: Contestant::Lbnode,
+        audience: if context.full {
+            Audience::Everybody
+        } else {
+            Audience::Neighbour
+        },
+    })
+}
+
+fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
+    let setting = setting(context)?;
+    for _ in 0..if context.full { 3 } else { 1 } {
+        judge(&trial(setting, fault)?, limit)?;
+    }
+    Ok(())
+}
+
+/// Once, and only when there is time.
+fn patiently(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
+    only_in_full(context)?;
+    judge(&trial(setting(context)?, fault)?, limit)
+}
+
+fn a_second_cut_costs_no_more(context: &Context) -> Result<()> {
+    only_in_full(context)?;
+    judge(&second_cable_cut(setting(context)?)?, SECOND)
+}
+
+fn only_in_full(context: &Context) -> Result<()> {
+    if context.full {
+        return Ok(());
+    }
+    Err(Skip("takes minutes: runs with --full".to_owned()).into())
+}
+
+/// Every client may have failed for the last time within the limit.
+fn judge(trial: &Trial, limit: Duration) -> Result<()> {
+    println!("     {trial}");
+    ensure!(trial.over, "connections go on failing");
+    for impression in trial.impressions() {
+        ensure!(
+            impression.last_failure <= limit,
+            "last failure after {:.0} ms, at most {:.0} allowed: {}",
+            milliseconds(impression.last_failure),
+            milliseconds(limit),
+            impression.reasons
+        );
     }
     Ok(())
 }
@@ -196,136 +223,6 @@ fn local_traffic_follows_the_pod(context: &Context) -> Result<()> {
         );
     }
     web.remove()
-}
-
-/// A Service and its pods.
-struct Web<'a> {
-    cluster: &'a Cluster<'a>,
-    name: String,
-    traffic: &'static str,
-}
-
-impl<'a> Web<'a> {
-    /// Its name is of its own: after a fault the endpoints of a Service that was deleted stay for many seconds, and one of
-    /// the same name would inherit them.
-    fn new(cluster: &'a Cluster<'a>, name: &str, traffic: &'static str) -> Result<Self> {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("{name}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        for machine in &cluster.machines {
-            import_test_images(cluster.lab, *machine)?;
-        }
-        let web = Self {
-            cluster,
-            name,
-            traffic,
-        };
-        // What an earlier run has left.
-        web.remove()?;
-        Ok(web)
-    }
-
-    fn expose(&self) -> Result<()> {
-        let Self { name, traffic, .. } = self;
-        apply(
-            self.cluster,
-            &format!(
-                "apiVersion: v1
-kind: Service
-metadata: {{name: {name}, namespace: default}}
-spec:
-  type: LoadBalancer
-  externalTrafficPolicy: {traffic}
-  selector: {{app: {name}}}
-  ports: [{{port: 80, targetPort: 8080}}]
-"
-            ),
-        )
-    }
-
-    /// A pod on each of these machines, and none elsewhere. Once ready it stays so: on a loaded host a probe that is late
-    /// would take the endpoints away.
-    fn run_on(&self, machines: &[Machine]) -> Result<()> {
-        let name = &self.name;
-        self.remove_pods()?;
-        for (number, machine) in machines.iter().enumerate() {
-            apply(
-                self.cluster,
-                &format!(
-                    "apiVersion: v1
-kind: Pod
-metadata: {{name: {name}-{number}, namespace: default, labels: {{app: {name}}}}}
-spec:
-  nodeName: {machine}
-  automountServiceAccountToken: false
-  terminationGracePeriodSeconds: 0
-  tolerations: [{{operator: Exists}}]
-  containers:
-    - name: web
-      image: lab.invalid/agnhost:1
-      imagePullPolicy: Never
-      args: [netexec, --http-port=8080]
-      startupProbe: {{httpGet: {{path: /hostname, port: 8080}}, periodSeconds: 1, failureThreshold: 60}}
-"
-                ),
-            )?;
-            let pod = format!("pod/{name}-{number}");
-            patience::until("a pod is ready", LIMIT, LOOK, || {
-                let words = ["wait", "--for=condition=Ready", &pod, "--timeout=9s"];
-                Ok(self.cluster.kubectl(&words).ok().map(drop))
-            })?;
-        }
-        Ok(())
-    }
-
-    fn address(&self) -> Result<Ipv4Addr> {
-        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
-        patience::until("the Service has an address", LIMIT, LOOK, || {
-            let words = ["get", "service", &self.name, "-o", path];
-            let text = self.cluster.kubectl(&words)?;
-            Ok(text.parse().ok())
-        })
-        .with_context(|| {
-            let words = ["describe", "service", &self.name];
-            self.cluster.kubectl(&words).unwrap_or_default()
-        })
-    }
-
-    fn remove(&self) -> Result<()> {
-        let words = ["delete", "service", &self.name, "--ignore-not-found"];
-        self.cluster.kubectl(&words)?;
-        self.remove_pods()
-    }
-
-    fn remove_pods(&self) -> Result<()> {
-        let label = format!("app={}", self.name);
-        let words = [
-            "delete",
-            "pods",
-            "-l",
-            &label,
-            "--grace-period=0",
-            "--force",
-        ];
-        self.cluster.kubectl(&words).map(drop)
-    }
-}
-
-/// The body of a client's answer from behind the router.
-fn get(cluster: &Cluster<'_>, address: Ipv4Addr, path: &str) -> Result<String> {
-    let patience = Duration::from_millis(500);
-    let text = cluster.lab.within(Place::Outside, || {
-        let target = SocketAddr::from((address, 80));
-        let mut stream = TcpStream::connect_timeout(&target, patience)?;
-        stream.set_read_timeout(Some(patience))?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    })?;
-    ensure!(text.starts_with("HTTP/1.1 200"), "it answers {text:?}");
-    let (_, body) = text.split_once("\r\n\r\n").context("a body")?;
-    Ok(body.trim().to_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures real time")]

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use lab_tests::cluster::{Cluster, Programs};
-use lab_tests::{Lab, Machine, bundle};
+use lab_tests::{Lab, Machine};
 
 use crate::runner::{Context, SECOND_PREFIX};
 
@@ -120,40 +119,6 @@ pub(crate) fn files(lab: &Lab, machine: Machine) -> Result<BTreeSet<String>> {
         .lines()
         .map(str::to_owned)
         .collect())
-}
-
-/// Brings the images that only tests use to a machine.
-pub(crate) fn import_test_images(lab: &Lab, machine: Machine) -> Result<()> {
-    let file = bundle::test_images()?;
-    let input = fs::File::open(&file)?;
-    let status = lab
-        .ssh_command(machine)
-        .arg("ctr -n k8s.io images import - >/dev/null")
-        .stdin(input)
-        .status()?;
-    ensure!(
-        status.success(),
-        "the images cannot be imported on {machine}"
-    );
-    Ok(())
-}
-
-/// Applies objects through the VIP.
-pub(crate) fn apply(cluster: &Cluster<'_>, text: &str) -> Result<()> {
-    let mut command = cluster.lab.kubectl()?;
-    command.env("KUBECONFIG", cluster.kubeconfig());
-    let mut child = command
-        .args(["apply", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("a pipe")?
-        .write_all(text.as_bytes())?;
-    ensure!(child.wait()?.success(), "kubectl apply failed");
-    Ok(())
 }
 
 /// The root of the work tree.

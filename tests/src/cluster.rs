@@ -1,9 +1,10 @@
 //! A Kubernetes cluster on machines of a lab, made by `lbctl` from the operator's place.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -140,7 +141,7 @@ impl<'lab> Cluster<'lab> {
         lbctl.args(words).arg("--file").arg(&self.file);
         lbctl.arg("--workspace").arg(&self.workspace);
         lbctl.arg("--ssh-private-key").arg(&self.key);
-        lbctl.stdin(std::process::Stdio::null());
+        lbctl.stdin(Stdio::null());
         lbctl
     }
 
@@ -201,6 +202,20 @@ impl<'lab> Cluster<'lab> {
         let mut kubectl = self.lab.kubectl()?;
         kubectl.env("KUBECONFIG", self.kubeconfig());
         tool::run(kubectl.args(words).arg("--request-timeout=10s"))
+    }
+
+    /// Applies objects through the VIP.
+    pub fn apply(&self, text: &str) -> Result<()> {
+        let mut kubectl = self.lab.kubectl()?;
+        kubectl.env("KUBECONFIG", self.kubeconfig());
+        kubectl.args(["apply", "-f", "-"]);
+        kubectl.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut kubectl = kubectl.spawn().context("cannot run kubectl")?;
+        let mut input = kubectl.stdin.take().context("a pipe")?;
+        input.write_all(text.as_bytes())?;
+        drop(input);
+        ensure!(kubectl.wait()?.success(), "`kubectl apply` failed");
+        Ok(())
     }
 
     /// The only machine that has the VIP.

@@ -59,7 +59,24 @@ impl Row {
         })
     }
 
-    /// The same with a comparison.
+    /// The row of a percentile of these rounds, by nearest rank: `part` of them are no larger than its value.
+    pub fn percentile(
+        case: &str,
+        contestant: &str,
+        metric: &str,
+        unit: &str,
+        part: f64,
+        rounds: &[f64],
+    ) -> Option<Self> {
+        let mut sorted = rounds.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Some(Self {
+            value: nearest_rank(&sorted, part)?,
+            ..Self::of(case, contestant, metric, unit, rounds)?
+        })
+    }
+
+    /// The same with a comparison; without ratios `baseline` says why there are none.
     #[must_use]
     pub fn compared(mut self, baseline: &str, ratios: &[f64]) -> Self {
         let mut sorted = ratios.to_vec();
@@ -84,7 +101,8 @@ pub fn table(rows: &[Row]) -> String {
     for row in rows {
         let ratio = match (&row.baseline, row.ratio) {
             (Some(baseline), Some(ratio)) => format!("{ratio:.2} {baseline}"),
-            _ => String::new(),
+            (Some(baseline), None) => format!("- {baseline}"),
+            (None, _) => String::new(),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -97,7 +115,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// Writes the rows to `target/bench/NAME.json` in the workspace, and returns the file.
-pub fn publish(name: &str, rows: &[Row]) -> Result<PathBuf> {
+pub fn publish<Figure: Serialize>(name: &str, rows: &[Figure]) -> Result<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .with_file_name("target")
         .join("bench");
@@ -107,6 +125,18 @@ pub fn publish(name: &str, rows: &[Row]) -> Result<PathBuf> {
     fs::write(&file, serde_json::to_string_pretty(rows)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
+}
+
+/// The smallest of the figures that `part` of them do not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a count of rounds is small, and a part of it is no more"
+)]
+fn nearest_rank(sorted: &[f64], part: f64) -> Option<f64> {
+    let rank = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
 }
 
 fn median(sorted: &[f64]) -> f64 {
@@ -129,6 +159,30 @@ mod tests {
         let row = Row::of("case", "lbnode", "gap_ms", "ms", &[4.0, 1.0]).expect("a row");
         assert_eq!(row.value, 2.5);
         assert_eq!(Row::of("case", "lbnode", "gap_ms", "ms", &[]), None);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_rounds() {
+        let rounds: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+        let at = |part| {
+            let row = Row::percentile("case", "lbnode", "p_ms", "ms", part, &rounds);
+            row.map(|row| (row.value, row.min, row.max, row.n))
+        };
+        assert_eq!(at(0.5), Some((10.0, 1.0, 20.0, 20)));
+        assert_eq!(at(0.95), Some((19.0, 1.0, 20.0, 20)));
+        assert_eq!(at(0.99), Some((20.0, 1.0, 20.0, 20)));
+        assert_eq!(at(0.0), Some((1.0, 1.0, 20.0, 20)));
+        assert_eq!(
+            Row::percentile("case", "lbnode", "p_ms", "ms", 0.5, &[]),
+            None
+        );
+    }
+
+    #[test]
+    fn the_table_says_why_there_is_no_ratio() {
+        let row = Row::of("case", "lbnode", "gap_ms", "ms", &[1.0]).expect("a row");
+        let text = table(&[row.compared("metallb not measured: no Go", &[])]);
+        assert!(text.contains("- metallb not measured: no Go"), "{text}");
     }
 
     #[test]

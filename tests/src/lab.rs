@@ -1,5 +1,7 @@
 //! A lab: its machines, their power and their cables.
 
+mod clients;
+
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,6 @@ use crate::disk::{self, Disk};
 use crate::host::{Cell, Host, take_share, tight_disk};
 use crate::namespace::Namespace;
 use crate::paths::{self, Prefix};
-use crate::prober::{Plan, Prober, Seat};
 use crate::roster::{Machine, Place};
 use crate::segment::Segment;
 use crate::sysctl::{self, Settings};
@@ -231,14 +232,18 @@ impl Lab {
         })
     }
 
-    /// A prober at a place, with the machines' share of the processors: it is late only when they
-    /// are.
-    pub fn prober(&self, place: impl Into<Place>, plan: Plan) -> Result<Prober> {
-        let seat = Seat {
-            namespace: self.namespace_file(place),
-            tasks: self.host.tasks_beside_machines(&self.prefix),
-        };
-        Prober::start(Some(&seat), plan)
+    /// Brings an archive of images to a machine's container runtime.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached or refuses them.
+    pub fn import_images(&self, machine: Machine, archive: &Path) -> Result<()> {
+        let input =
+            File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
+        let mut import = self.ssh_command(machine);
+        import.arg("ctr -n k8s.io images import -").stdin(input);
+        tool::run(&mut import)
+            .with_context(|| format!("{machine} does not take {}", archive.display()))
+            .map(drop)
     }
 
     /// Starts a program that has its share of one machine's claim to the processors with all others started so:

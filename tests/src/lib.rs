@@ -4,12 +4,15 @@
 //! * [`lab`]: bring machines up, down, pull their power and their cables, run commands on them.
 //! * [`roster`]: the machines' names and addresses.
 //! * [`host`]: what a host must have, and the two ways to run a machine on it.
+//! * [`api`]: requests to a cluster's API whose latency is measured.
 //! * [`bundle`]: Kubernetes compiled from its Go modules into a directory that `lbctl` installs from.
 //! * [`prober`]: a client that opens a new connection all the time and tells when it failed.
 //! * [`cluster`]: a cluster made by `lbctl` on machines of a lab.
 //! * [`duel`]: virtual routers of two makers under the same faults.
+//! * [`e2e`]: Kubernetes' own end-to-end tests.
 //! * [`failover`]: faults of the VIP's owner, and what a client sees of them.
 //! * [`figures`]: measured figures in the form all benchmarks share.
+//! * [`service`]: Services of a cluster, the faults of their addresses' nodes, and how long changes take.
 //! * [`summary`]: how a run of scenarios went, in the form that `cargo xtask test` reads.
 //! * [`vip`]: which machine has a virtual IP, and who answers ARP for it.
 //! * [`vm`]: the lab on an ordinary Linux system, in an emulated machine.
@@ -17,9 +20,11 @@
 //! Everything lives below one state directory a lab ([`paths`]), in namespaces and cgroups that
 //! carry the lab's prefix. The host's own network is not touched.
 
+pub mod api;
 pub mod bundle;
 pub mod cluster;
 pub mod duel;
+pub mod e2e;
 pub mod failover;
 pub mod figures;
 pub mod host;
@@ -28,6 +33,7 @@ pub mod paths;
 pub mod patience;
 pub mod prober;
 pub mod roster;
+pub mod service;
 pub mod summary;
 pub mod vip;
 pub mod vm;

@@ -1,4 +1,4 @@
-//! Who answers ARP for an address.
+//! Who answers ARP for an address, and whom a client believes.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -39,6 +39,27 @@ impl Lab {
             several => bail!("several answer ARP for {address}: {}", several.join(", ")),
         }
     }
+
+    /// The machine that a place sends packets for the address to, as it remembers.
+    pub fn next_hop(&self, place: Place, address: Ipv4Addr) -> Result<Option<Machine>> {
+        let mut show = self.command_in(place, "ip");
+        show.args(["neigh", "show", "to", &address.to_string(), "dev", "eth0"]);
+        Ok(machine_in_neighbours(&tool::run(&mut show)?))
+    }
+
+    /// Makes a place forget who has the address.
+    pub fn forget_neighbour(&self, place: Place, address: Ipv4Addr) -> Result<()> {
+        let mut flush = self.command_in(place, "ip");
+        flush.args(["neigh", "flush", "to", &address.to_string(), "nud", "all"]);
+        // It ends with 0 when there is nothing to forget.
+        tool::run(&mut flush).map(drop)
+    }
+}
+
+/// The machine in what `ip neigh show` prints of one address.
+fn machine_in_neighbours(text: &str) -> Option<Machine> {
+    let (_, rest) = text.split_once("lladdr ")?;
+    machine_with_mac(rest.split_whitespace().next()?)
 }
 
 /// The MAC addresses in brackets, which is how `arping` shows who answered.
@@ -53,6 +74,17 @@ fn macs(text: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_neighbour_is_read_from_what_ip_prints() {
+        let text = "10.10.0.201 dev eth0 lladdr 02:00:0a:0a:00:0c STALE \n";
+        assert_eq!(machine_in_neighbours(text), Some(Machine::cp(2)));
+        assert_eq!(
+            machine_in_neighbours("10.10.0.201 dev eth0 FAILED \n"),
+            None
+        );
+        assert_eq!(machine_in_neighbours(""), None);
+    }
 
     #[test]
     fn the_answering_macs_are_read_from_what_arping_prints() {

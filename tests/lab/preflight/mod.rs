@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::refusals::{cluster, contents};
 use crate::runner::{Context, Scenario};
-use crate::shared::{apply, example, said};
+use crate::shared::{example, said};
 use faults::{Fault, MACHINE, NETWORK};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -214,7 +214,7 @@ fn a_rival_in_the_cluster(context: &Context) -> Result<()> {
          selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      \
          nodeSelector: {{nowhere: \"true\"}}\n      containers: [{{name: x, image: quay.invalid/metallb/controller:v0}}]\n"
     );
-    apply(cluster, &rival)?;
+    cluster.apply(&rival)?;
     let output = cluster.preflight_command().output();
     cluster.kubectl(&["delete", "deployment", name, "--wait=false"])?;
     let output = output?;

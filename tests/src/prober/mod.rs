@@ -6,6 +6,7 @@
 
 mod attempt;
 mod report;
+mod stream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::namespace::Namespace;
 
 pub use attempt::{Exchange, Trust};
 pub use report::{Attempt, Report};
+pub use stream::{Answers, Stream};
 
 /// What to try, and how often.
 #[derive(Debug, Clone)]

@@ -53,11 +53,8 @@ impl Report {
     }
 
     fn times(&self) -> impl Iterator<Item = Duration> {
-        let successes = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.failure.is_none());
-        successes.map(|attempt| attempt.end.saturating_sub(attempt.start))
+        self.successes()
+            .map(|attempt| attempt.end.saturating_sub(attempt.start))
     }
 
     /// How often which reason was seen.
@@ -79,19 +76,45 @@ impl Report {
         })
     }
 
+    /// From an instant to the end of the first attempt that got through after it.
+    pub fn first_success(&self, since: Instant) -> Option<Duration> {
+        let since = since.saturating_duration_since(self.origin);
+        let ends = self
+            .successes()
+            .map(|attempt| attempt.end)
+            .filter(|end| *end >= since);
+        ends.min().map(|end| end.saturating_sub(since))
+    }
+
+    /// From an instant to the start of the last attempt that got through; zero when none did after it.
+    pub fn last_success(&self, since: Instant) -> Duration {
+        let since = since.saturating_duration_since(self.origin);
+        self.successes().last().map_or(Duration::ZERO, |attempt| {
+            attempt.start.saturating_sub(since)
+        })
+    }
+
+    /// How many attempts failed at the end, one after the other.
+    pub fn failed_at_the_end(&self) -> usize {
+        let backwards = self.attempts.iter().rev();
+        backwards
+            .take_while(|attempt| attempt.failure.is_some())
+            .count()
+    }
+
     /// The longest time between the starts of two successes that follow each other; a run of
     /// failures at either end counts up to the first or last attempt.
     pub fn longest_gap(&self) -> Duration {
         let (Some(first), Some(last)) = (self.attempts.first(), self.attempts.last()) else {
             return Duration::ZERO;
         };
-        let successes = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.failure.is_none());
         let mut since = first.start;
         let mut longest = Duration::ZERO;
-        for start in successes.map(|attempt| attempt.start).chain([last.start]) {
+        for start in self
+            .successes()
+            .map(|attempt| attempt.start)
+            .chain([last.start])
+        {
             longest = longest.max(start.saturating_sub(since));
             since = start;
         }
@@ -115,6 +138,12 @@ impl Report {
     /// How late the prober itself was at worst; figures are good to this.
     pub fn lateness(&self) -> Duration {
         self.lateness
+    }
+
+    fn successes(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.failure.is_none())
     }
 
     fn failures(&self) -> impl Iterator<Item = &Attempt> {

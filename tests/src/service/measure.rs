@@ -1,0 +1,425 @@
+//! The rows of `cargo xtask bench service`.
+
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use super::clients::Audience;
+use super::contestant::replace_by_metallb;
+use super::control::{self, Latencies};
+use super::trial::{Impression, Setting, Trial, second_cable_cut, trial};
+use super::{Contestant, Fault, LIMIT, LOOK};
+use crate::bundle;
+use crate::cluster::Cluster;
+use crate::figures::{Row, milliseconds};
+use crate::{patience, tool};
+
+/// What is measured, by its published name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// A fault with the settings that the cluster has.
+    Fault(Fault),
+    /// A power cut with settings that notice it as soon as they can.
+    PowerCutTuned,
+    /// A second cut, 20 s after the cable of the first was put back.
+    SecondCableCut,
+    /// A Service is created and its address is in its status.
+    CreateToStatus,
+    /// A Service is created and a client gets through.
+    CreateToConnect,
+    /// A Service is deleted and nobody gets through any more.
+    DeleteToSilent,
+    /// A pool grows and a Service that waited for it has its address.
+    PoolEdit,
+}
+
+impl Case {
+    /// All of them, in the order in which they are measured: last what needs other settings.
+    pub fn all() -> Vec<Self> {
+        let faults = Fault::ALL.into_iter().map(Self::Fault);
+        faults
+            .chain([
+                Self::SecondCableCut,
+                Self::CreateToStatus,
+                Self::CreateToConnect,
+                Self::DeleteToSilent,
+                Self::PoolEdit,
+                Self::PowerCutTuned,
+            ])
+            .collect()
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(Fault::PowerCut) => f.write_str("power_cut/default"),
+            Self::Fault(fault) => fault.fmt(f),
+            Self::PowerCutTuned => f.write_str("power_cut/tuned"),
+            Self::SecondCableCut => f.write_str("second_cable_cut"),
+            Self::CreateToStatus => f.write_str("create_to_status"),
+            Self::CreateToConnect => f.write_str("create_to_connect"),
+            Self::DeleteToSilent => f.write_str("delete_to_silent"),
+            Self::PoolEdit => f.write_str("pool_edit"),
+        }
+    }
+}
+
+impl FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = Self::all();
+        let known = || all.iter().map(Self::to_string).collect::<Vec<_>>();
+        all.iter()
+            .find(|case| case.to_string() == text)
+            .copied()
+            .ok_or_else(|| {
+                anyhow!(
+                    "there is no case `{text}`; there are {}",
+                    known().join(", ")
+                )
+            })
+    }
+}
+
+/// How often everything is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    /// Faults of each kind.
+    pub faults: usize,
+    /// Services that are created and deleted.
+    pub services: usize,
+    /// Edits of a pool.
+    pub edits: usize,
+}
+
+/// Measures the cases for each of the contestants, ours first; the cluster is with the last of them afterwards.
+///
+/// # Errors
+/// When something cannot be brought up or measured. Where MetalLB cannot be had, the rows say why.
+pub fn run(
+    cluster: &Cluster<'_>,
+    contestants: &[Contestant],
+    cases: &[Case],
+    amount: Amount,
+) -> Result<Vec<Row>> {
+    // Compiled before anything is measured.
+    let wanted = contestants.contains(&Contestant::Metallb);
+    let metallb = wanted.then(bundle::metallb);
+    let mut ours = Vec::new();
+    if contestants.contains(&Contestant::Lbnode) {
+        ours = measure(cluster, Contestant::Lbnode, cases, amount)?;
+    }
+    let metallb = match metallb {
+        None => return Ok(ours),
+        Some(Ok(metallb)) => metallb,
+        Some(Err(error)) => {
+            let why = format!("metallb not measured: {error:#}");
+            ensure!(!ours.is_empty(), "{why}");
+            let rows = ours.into_iter().map(|row| row.compared(&why, &[]));
+            return Ok(rows.collect());
+        }
+    };
+    // It has no such setting.
+    let cases: Vec<Case> = cases
+        .iter()
+        .copied()
+        .filter(|case| *case != Case::PowerCutTuned)
+        .collect();
+    if cases.is_empty() {
+        return Ok(ours);
+    }
+    replace_by_metallb(cluster, &metallb)?;
+    let theirs = measure(cluster, Contestant::Metallb, &cases, amount)?;
+    Ok(side_by_side(ours, theirs))
+}
+
+/// Our rows with the ratio to those of the other contestant, and those.
+fn side_by_side(ours: Vec<Row>, theirs: Vec<Row>) -> Vec<Row> {
+    let compared = ours.into_iter().map(|row| {
+        let other = theirs
+            .iter()
+            .find(|other| other.case == row.case && other.metric == row.metric);
+        match other {
+            Some(other) if other.value > 0.0 => {
+                let ratio = row.value / other.value;
+                row.compared(&other.contestant, &[ratio])
+            }
+            Some(other) => row.compared(&other.contestant, &[]),
+            None => row,
+        }
+    });
+    let mut rows: Vec<Row> = compared.collect();
+    rows.extend(theirs);
+    rows
+}
+
+fn measure(
+    cluster: &Cluster<'_>,
+    contestant: Contestant,
+    cases: &[Case],
+    amount: Amount,
+) -> Result<Vec<Row>> {
+    let setting = Setting {
+        cluster,
+        contestant,
+        audience: Audience::Everybody,
+    };
+    let name = contestant.to_string();
+    let mut latencies = None;
+    let mut rows = Vec::new();
+    for case in Case::all().iter().filter(|case| cases.contains(case)) {
+        tool::say(format_args!("{case}, {contestant}"));
+        let once: Box<dyn Fn() -> Result<Trial>> = match case {
+            Case::Fault(fault) => Box::new(|| trial(setting, *fault)),
+            Case::SecondCableCut => Box::new(|| second_cable_cut(setting)),
+            Case::PowerCutTuned => {
+                tune(cluster)?;
+                Box::new(|| trial(setting, Fault::PowerCut))
+            }
+            Case::PoolEdit => {
+                contestant.settle(cluster)?;
+                let times = control::pool_edits(cluster, contestant, amount.edits)?;
+                rows.extend(percentiles(case, &name, &times));
+                continue;
+            }
+            Case::CreateToStatus | Case::CreateToConnect | Case::DeleteToSilent => {
+                if latencies.is_none() {
+                    contestant.settle(cluster)?;
+                    latencies = Some(control::create_and_delete(cluster, amount.services)?);
+                }
+                let times = latencies
+                    .as_ref()
+                    .map(|latencies| of_case(*case, latencies));
+                rows.extend(percentiles(case, &name, times.unwrap_or_default()));
+                continue;
+            }
+        };
+        let mut trials = Vec::new();
+        for _ in 0..amount.faults {
+            let trial = once()?;
+            tool::say(&trial);
+            trials.push(trial);
+        }
+        rows.extend(figures(case, &name, &trials));
+    }
+    Ok(rows)
+}
+
+/// What was measured in one go, told apart.
+fn of_case(case: Case, latencies: &Latencies) -> &[f64] {
+    match case {
+        Case::CreateToStatus => &latencies.create_to_status,
+        Case::CreateToConnect => &latencies.create_to_connect,
+        _ => &latencies.delete_to_silent,
+    }
+}
+
+fn percentiles(case: &Case, contestant: &str, times: &[f64]) -> Vec<Row> {
+    let row = |metric: &str, part: f64| {
+        Row::percentile(&case.to_string(), contestant, metric, "ms", part, times)
+    };
+    [row("p50_ms", 0.5), row("p99_ms", 0.99)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The client behind the router has the plain names; that without an ARP entry `cold_…`.
+fn figures(case: &Case, contestant: &str, trials: &[Trial]) -> Vec<Row> {
+    let row = |metric: &str, unit: &str, rounds: Vec<f64>| {
+        Row::of(&case.to_string(), contestant, metric, unit, &rounds)
+    };
+    let mut rows = Vec::new();
+    let known: Vec<&Impression> = trials.iter().map(|trial| &trial.neighbour).collect();
+    let cold: Vec<&Impression> = trials
+        .iter()
+        .filter_map(|trial| trial.stranger.as_ref())
+        .collect();
+    for (start, impressions) in [("", known), ("cold_", cold)] {
+        for (metric, unit, figure) in METRICS {
+            let rounds = impressions
+                .iter()
+                .map(|impression| figure(impression))
+                .collect();
+            rows.extend(row(&format!("{start}{metric}"), unit, rounds));
+        }
+    }
+    let datagrams = trials.iter().filter_map(|trial| trial.datagrams);
+    rows.extend(row(
+        "udp_gap_ms",
+        "ms",
+        datagrams.map(milliseconds).collect(),
+    ));
+    rows
+}
+
+type Figure = fn(&Impression) -> f64;
+
+const METRICS: [(&str, &str, Figure); 3] = [
+    ("last_failure_ms", "ms", |seen| {
+        milliseconds(seen.last_failure)
+    }),
+    ("longest_gap_ms", "ms", |seen| {
+        milliseconds(seen.longest_gap)
+    }),
+    ("failed_connections", "1", failed),
+];
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of connections is small"
+)]
+fn failed(seen: &Impression) -> f64 {
+    seen.failed as f64
+}
+
+/// Gives the speakers settings that notice a dead node within the fifth of a second.
+fn tune(cluster: &Cluster<'_>) -> Result<()> {
+    let text = fs::read_to_string(cluster.file())
+        .with_context(|| format!("cannot read {}", cluster.file().display()))?;
+    let edited = tuned(&text).context("the cluster file has no load balancer")?;
+    cluster.edited(&cluster.machines, &edited)?.update()?;
+    let words = [
+        "-n",
+        "lb-system",
+        "rollout",
+        "status",
+        "daemonset/lb-speaker",
+        "--timeout=9s",
+    ];
+    patience::until("every speaker has the new settings", LIMIT, LOOK, || {
+        Ok(cluster.kubectl(&words).ok().map(drop))
+    })?;
+    cluster.settle().map(drop)
+}
+
+/// The cluster file with these settings; `None` when it has no place for them.
+fn tuned(text: &str) -> Option<String> {
+    const PLACE: &str = "  loadBalancer:\n";
+    if text.contains(TUNED) {
+        return Some(text.to_owned());
+    }
+    text.contains(PLACE)
+        .then(|| text.replacen(PLACE, &format!("{PLACE}{TUNED}"), 1))
+}
+
+const TUNED: &str =
+    "    dataPlane:\n      heartbeatIntervalMillis: 40\n      failoverMillis: 120\n";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::roster::Machine;
+
+    fn impression(milliseconds: u64, failed: usize) -> Impression {
+        Impression {
+            last_failure: Duration::from_millis(milliseconds),
+            longest_gap: Duration::from_millis(milliseconds + 5),
+            failed,
+            attempts: 1000,
+            reasons: String::new(),
+            lateness: Duration::ZERO,
+        }
+    }
+
+    fn one(milliseconds: u64, stranger: bool) -> Trial {
+        Trial {
+            fault: Fault::PowerCut,
+            victim: Machine::cp(1),
+            successor: Some(Machine::cp(2)),
+            neighbour: impression(milliseconds, 7),
+            stranger: stranger.then(|| impression(milliseconds * 2, 9)),
+            datagrams: stranger.then_some(Duration::from_millis(3)),
+            over: true,
+        }
+    }
+
+    #[test]
+    fn cases_are_found_by_their_published_names() {
+        for case in Case::all() {
+            assert_eq!(case.to_string().parse::<Case>().expect("a case"), case);
+        }
+        let names = Case::all().iter().map(Case::to_string).collect::<Vec<_>>();
+        for name in [
+            "power_cut/default",
+            "power_cut/tuned",
+            "cable_cut",
+            "second_cable_cut",
+            "speaker_sigkill",
+            "speaker_sigstop",
+            "sigterm",
+            "drain",
+            "create_to_connect",
+            "create_to_status",
+            "delete_to_silent",
+            "pool_edit",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        let error = "power_cut"
+            .parse::<Case>()
+            .expect_err("no case")
+            .to_string();
+        assert!(error.contains("power_cut/tuned"), "{error}");
+    }
+
+    #[test]
+    fn each_client_has_its_rows() {
+        let case = Case::Fault(Fault::PowerCut);
+        let rows = figures(
+            &case,
+            "lbnode",
+            &[one(10, true), one(30, true), one(20, true)],
+        );
+        let value = |metric: &str| {
+            let row = rows.iter().find(|row| row.metric == metric);
+            row.map(|row| (row.value, row.n))
+        };
+        assert_eq!(value("last_failure_ms"), Some((20.0, 3)));
+        assert_eq!(value("longest_gap_ms"), Some((25.0, 3)));
+        assert_eq!(value("failed_connections"), Some((7.0, 3)));
+        assert_eq!(value("cold_last_failure_ms"), Some((40.0, 3)));
+        assert_eq!(value("cold_failed_connections"), Some((9.0, 3)));
+        assert_eq!(value("udp_gap_ms"), Some((3.0, 3)));
+        assert_eq!(figures(&case, "lbnode", &[one(10, false)]).len(), 3);
+    }
+
+    #[test]
+    fn our_rows_are_compared_with_those_of_the_same_case_and_metric() {
+        let row = |contestant: &str, metric: &str, value: f64| {
+            Row::of("drain", contestant, metric, "ms", &[value]).expect("a row")
+        };
+        let ours = vec![
+            row("lbnode", "a_ms", 1.0),
+            row("lbnode", "b_ms", 0.0),
+            row("lbnode", "c_ms", 1.0),
+        ];
+        let theirs = vec![row("metallb", "a_ms", 4.0), row("metallb", "b_ms", 0.0)];
+        let rows = side_by_side(ours, theirs);
+        assert_eq!(rows.len(), 5);
+        assert_eq!(
+            (rows[0].baseline.as_deref(), rows[0].ratio),
+            (Some("metallb"), Some(0.25))
+        );
+        assert_eq!(
+            (rows[1].baseline.as_deref(), rows[1].ratio),
+            (Some("metallb"), None)
+        );
+        assert_eq!(rows[2].baseline, None);
+    }
+
+    #[test]
+    fn the_example_can_be_tuned_and_only_once() {
+        let example = include_str!("../../../examples/three-control-planes.yaml");
+        let text = tuned(example).expect("it has a load balancer");
+        assert_eq!(text.matches("failoverMillis: 120").count(), 1);
+        assert_eq!(tuned(&text).as_deref(), Some(&*text));
+        assert_eq!(tuned("kind: Cluster\n"), None);
+    }
+}
