@@ -3,9 +3,11 @@
 mod bench;
 mod bench_ipam;
 mod bench_proxy;
+mod bench_service;
 mod cargo;
 mod demo;
 mod dist;
+mod e2e;
 mod elf;
 mod image;
 mod lab;
@@ -43,6 +45,8 @@ enum Command {
     Demo,
     /// Build lbctl and lbnode, both static, into target/dist
     Dist(dist::Args),
+    /// Kubernetes' own end-to-end tests of Services, against a cluster in a lab
+    E2e(e2e::Args),
     /// Write the OCI archive of lbnode
     Image(image::Args),
     /// Bare machines on this host
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Demo => demo::run(),
         Command::Dist(args) => dist::run(&args),
+        Command::E2e(args) => e2e::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Layering => layering::run(),
