@@ -199,7 +199,7 @@ fn local_traffic_follows_the_pod(context: &Context) -> Result<()> {
 }
 
 /// A Service and its pods.
-struct Web<'a> {
+pub(crate) struct Web<'a> {
     cluster: &'a Cluster<'a>,
     name: String,
     traffic: &'static str,
@@ -208,7 +208,7 @@ struct Web<'a> {
 impl<'a> Web<'a> {
     /// Its name is of its own: after a fault the endpoints of a Service that was deleted stay for many seconds, and one of
     /// the same name would inherit them.
-    fn new(cluster: &'a Cluster<'a>, name: &str, traffic: &'static str) -> Result<Self> {
+    pub(crate) fn new(cluster: &'a Cluster<'a>, name: &str, traffic: &'static str) -> Result<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{name}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         for machine in &cluster.machines {
@@ -224,7 +224,8 @@ impl<'a> Web<'a> {
         Ok(web)
     }
 
-    fn expose(&self) -> Result<()> {
+    /// Makes the Service.
+    pub(crate) fn expose(&self) -> Result<()> {
         let Self { name, traffic, .. } = self;
         apply(
             self.cluster,
@@ -244,7 +245,7 @@ spec:
 
     /// A pod on each of these machines, and none elsewhere. Once ready it stays so: on a loaded host a probe that is late
     /// would take the endpoints away.
-    fn run_on(&self, machines: &[Machine]) -> Result<()> {
+    pub(crate) fn run_on(&self, machines: &[Machine]) -> Result<()> {
         let name = &self.name;
         self.remove_pods()?;
         for (number, machine) in machines.iter().enumerate() {
@@ -277,7 +278,8 @@ spec:
         Ok(())
     }
 
-    fn address(&self) -> Result<Ipv4Addr> {
+    /// Its address, once it has one.
+    pub(crate) fn address(&self) -> Result<Ipv4Addr> {
         let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
         patience::until("the Service has an address", LIMIT, LOOK, || {
             let words = ["get", "service", &self.name, "-o", path];
@@ -290,7 +292,8 @@ spec:
         })
     }
 
-    fn remove(&self) -> Result<()> {
+    /// Removes all of it.
+    pub(crate) fn remove(&self) -> Result<()> {
         let words = ["delete", "service", &self.name, "--ignore-not-found"];
         self.cluster.kubectl(&words)?;
         self.remove_pods()

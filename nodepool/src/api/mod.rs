@@ -4,6 +4,7 @@ mod balancer;
 mod client;
 mod drain;
 mod etcd;
+mod maintenance;
 mod manifests;
 mod nodes;
 mod objects;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::core::cluster_view::{BalancerPod, ClusterView};
+use crate::core::cluster_view::{BalancerPod, ClusterView, Drain, Maintain};
 use crate::core::service_view::Objects;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
@@ -80,9 +81,23 @@ pub trait ClusterApi: Send + Sync {
     fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Asks every pod of a node to leave that does not belong to the node; names those that are still there, with the
     /// reason.
-    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
-    /// What is lost with a node: pods that nobody makes again, files.
-    fn losses<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    fn evict<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    /// What is lost when a node is emptied: pods that nobody makes again, files.
+    fn losses<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    /// Takes a node out of service for a while, or back.
+    fn maintain<'a>(
+        &'a self,
+        node: &'a str,
+        change: Maintain,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Removes a node's object.
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Changes labels and taints of a node.

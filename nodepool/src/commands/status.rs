@@ -45,11 +45,7 @@ pub(super) async fn run(args: &cli::Status, ui: Ui) -> Result<(), Failure> {
         cli::Output::Table => ui.result(&text(&picture))?,
         form => ui.listing(form, &picture)?,
     }
-    let unreachable = picture
-        .nodes
-        .iter()
-        .filter(|node| node.unreachable.is_some())
-        .count();
+    let unreachable = picture.nodes.iter().filter(|node| node.is_missed()).count();
     match unreachable {
         0 => Ok(()),
         all if all == picture.nodes.len() => Err(Failure::silent(Exit::Failed)),
@@ -80,16 +76,20 @@ async fn view(target: &Target) -> Result<(ClusterView, Objects), String> {
 
 fn text(picture: &Picture) -> String {
     let mut table = Table::new([
-        "NODE", "ADDRESS", "ROLE", "READY", "ROUTER", "SINCE", "SERVERS", "KUBELET", "LBNODE",
+        "NODE", "ADDRESS", "ROLE", "READY", "SINCE", "ROUTER", "SINCE", "SERVERS", "KUBELET",
+        "LBNODE",
     ]);
     let dash = || "-".to_owned();
     for node in &picture.nodes {
         let ready = match (node.ready, &node.unreachable) {
+            _ if node.maintenance.is_some() => "maintenance",
             (Some(true), _) => "yes",
             (Some(false), _) => "no",
             (None, Some(_)) => "unreachable",
             (None, None) => "unknown",
         };
+        let since = node.maintenance.as_ref().map(|noted| &noted.since);
+        let since = since.or(node.ready_since.as_ref());
         let servers = node.proxy.as_ref().map_or_else(dash, |proxy| {
             let up = proxy.servers.iter().filter(|server| server.is_up()).count();
             format!("{up}/{} up", proxy.servers.len())
@@ -99,6 +99,7 @@ fn text(picture: &Picture) -> String {
             node.address.to_string(),
             node.role.to_owned(),
             ready.to_owned(),
+            since.cloned().unwrap_or_else(dash),
             node.vrrp
                 .as_ref()
                 .map_or_else(dash, |router| router.state.clone()),

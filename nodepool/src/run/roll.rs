@@ -56,12 +56,11 @@ pub async fn roll(
         .machines
         .iter()
         .filter(|machine| machine.load_balancer.is_some())
-        .map(|machine| machine.address)
-        .filter(|address| {
-            facts
-                .get(address)
-                .is_some_and(|facts| facts.member.is_some())
+        .filter(|machine| {
+            let facts = facts.get(&machine.address);
+            facts.is_some_and(|facts| facts.member.is_some() && !update::rests(machine, facts))
         })
+        .map(|machine| machine.address)
         .collect();
     let mut known = Balancers::new();
     let (mut asked, mut everybody) = (members.clone(), true);

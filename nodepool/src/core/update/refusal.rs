@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cluster_config::Cluster;
 use serde_json::Value;
 
 use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
-use crate::core::step::Step;
 use crate::manifest::{VRRP_CONFIG, static_pod};
 
 /// A change that is refused.
@@ -61,28 +59,6 @@ pub fn refusals(
         }
     }
     all
-}
-
-/// Turns of nodes that are in maintenance: somebody works on them.
-pub fn in_maintenance(
-    situation: &Situation<'_>,
-    turns: &BTreeMap<IpAddr, Vec<Step>>,
-    cluster: &Cluster,
-) -> Vec<Refused> {
-    let nodes = cluster.nodes().filter(|node| cluster.in_maintenance(node));
-    let addresses = nodes.map(|node| IpAddr::V4(node.address()));
-    let concerned = addresses.filter(|address| turns.contains_key(address));
-    let refused = concerned.map(|address| {
-        let facts = situation.facts.get(&address);
-        let name = facts.map_or_else(|| address.to_string(), |facts| facts.hostname.clone());
-        Refused {
-            what: format!(
-                "{name} ({address}) is in maintenance, and its API load balancer would be restarted"
-            ),
-            hint: "first take it out of `maintenanceBlocks`".to_owned(),
-        }
-    });
-    refused.collect()
 }
 
 /// What a cluster keeps for its life, and the version, which changes in another way.
