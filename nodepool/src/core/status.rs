@@ -95,6 +95,18 @@ pub struct RouterState {
     /// Why.
     #[serde(default)]
     pub why: String,
+    /// Its virtual routers.
+    #[serde(default, skip_serializing)]
+    pub routers: Vec<Hearing>,
+}
+
+/// Whom a virtual router hears.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hearing {
+    /// Whose adverts say that it has the address.
+    #[serde(default)]
+    pub active_peer: Option<IpAddr>,
 }
 
 /// A proxy, from its status page.
@@ -154,6 +166,7 @@ impl Pages {
                         state: SILENT.to_owned(),
                         since: String::new(),
                         why: "its status page does not answer".to_owned(),
+                        routers: Vec::new(),
                     };
                     pages.vrrp = Some(serde_json::from_str(value).unwrap_or_else(|_| silent()));
                 }
@@ -179,7 +192,14 @@ impl RouterState {
             state: "stopped".to_owned(),
             since: maintenance.map_or_else(String::new, |noted| noted.since.clone()),
             why: "its node is in maintenance".to_owned(),
+            routers: Vec::new(),
         }
+    }
+
+    /// One of its virtual routers hears nobody who has the address.
+    pub fn hears_nobody(&self) -> bool {
+        let mut routers = self.routers.iter();
+        routers.any(|router| router.active_peer.is_none())
     }
 
     fn is_silent(&self) -> bool {

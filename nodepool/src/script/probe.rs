@@ -45,11 +45,13 @@ pub fn role_status() -> Script {
     )
 }
 
-/// The settings of the API load balancer as they are on the machine: lines of the files, with their names before them.
+/// The settings of the API load balancer as they are on the machine, and the version of its lbnode: lines of the files, with
+/// their names before them.
 pub fn read_settings() -> Script {
     Script::query(
         "read-settings",
-        "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done; exit 0",
+        "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done\n\
+         printf 'lbnode|%s\\n' \"$(lbnode version 2>/dev/null | head -n 1)\"; exit 0",
     )
 }
 

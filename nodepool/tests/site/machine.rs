@@ -82,6 +82,7 @@ impl Machine {
                 lines.push_str(&format!("{name}|{line}\n"));
             }
         }
+        lines.push_str("lbnode|lbnode 0.1.0 (commit a, x)\n");
         lines
     }
 

@@ -473,6 +473,7 @@ fn artefacts(folder: &Path) -> Artefacts {
             path,
             architecture: "amd64".to_owned(),
             sha256: nodepool::digest::sha256(b"lbnode"),
+            version: Some("0.1.0 (commit a)".to_owned()),
             image: Archive {
                 bytes: b"sha256:image".to_vec(),
                 digest: "sha256:image".to_owned(),

@@ -2,6 +2,7 @@
 
 mod joining;
 mod maintenance;
+mod releases;
 mod removal;
 
 use std::net::IpAddr;

@@ -5,7 +5,7 @@
 mod leave;
 mod maintenance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -133,7 +133,8 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
     let leavers = input.leave.leavers(&situation)?;
     let (bring, turns) = (update::bring(&situation), update::turns(&situation));
     let rest = input.leave.limit(plan::plan_beside_members(&situation));
-    let settings = read_settings(&fleet, turns.keys().copied()).await;
+    let changing: BTreeSet<IpAddr> = turns.keys().chain(bring.machines.keys()).copied().collect();
+    let settings = read_settings(&fleet, changing.into_iter()).await;
     let made = cluster.api()?.cluster_configuration().await?;
     let mut refused = update::refusals(&situation, &made, &settings);
     refused.extend(update::replaces(&situation, &leavers));

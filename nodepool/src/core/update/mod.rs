@@ -31,4 +31,4 @@ pub use refusal::{Refused, refusals};
 pub use removal::{
     Leaver, breaks_quorum, joiners, last_balancer, lives, mistaken, replaces, unlisted,
 };
-pub use settings::{NodeSettings, differences};
+pub use settings::{Announced, NodeSettings, RouterFile, differences};

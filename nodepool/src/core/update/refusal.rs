@@ -42,6 +42,13 @@ pub fn refusals(
         if settings.vrrp.is_none() {
             let name = facts.map_or_else(String::new, |facts| facts.hostname.clone());
             let path = static_pod::VRRP.path();
+            if let Some(foreign) = &settings.foreign {
+                all.push(Refused {
+                    what: format!("{name} ({address}): its {VRRP_CONFIG} is of another release (`apiVersion: {foreign}`): whether the routers of this one would hear it is not known"),
+                    hint: format!("run this command with the `lbctl` that wrote it, or a newer one; or stop this router (`rm {path}` on the node) and run this command again"),
+                });
+                continue;
+            }
             all.push(Refused {
                 what: format!("{name} ({address}): its router runs, and its settings cannot be read from {VRRP_CONFIG}: whether the others would hear it is not known"),
                 hint: format!("put that file back as it was; or stop this router (`rm {path}` on the node) and run this command again"),
