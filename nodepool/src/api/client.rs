@@ -20,6 +20,7 @@ use super::nodes::node_view;
 use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use crate::core::cluster_view::{BalancerPod, ClusterView, Drain, Maintain};
 use crate::core::service_view::Objects;
+use crate::core::snapshot::Collected;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -193,6 +194,10 @@ impl ClusterApi for KubeApi {
 
     fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>> {
         self.list_balancer_pods().boxed()
+    }
+
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>> {
+        self.collect_objects().boxed()
     }
 
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {

@@ -2,6 +2,7 @@
 
 mod balancer;
 mod client;
+mod collect;
 mod drain;
 mod etcd;
 mod maintenance;
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 use crate::core::cluster_view::{BalancerPod, ClusterView, Drain, Maintain};
 use crate::core::service_view::Objects;
+use crate::core::snapshot::Collected;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -75,6 +77,8 @@ pub trait ClusterApi: Send + Sync {
     ) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Static pods of the API load balancer as they are.
     fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>>;
+    /// Objects that help to understand a trouble, kind by kind; what cannot be had says why.
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>>;
     /// kubeadm's `ClusterConfiguration`, as the cluster was made; null when there is none.
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>>;
     /// Takes a node out of service: nothing new is placed on it, and it hands its Service addresses over.

@@ -16,6 +16,7 @@ mod removal;
 mod rivals;
 mod roll;
 mod secrets;
+mod snapshot;
 
 pub use cluster::Cluster;
 pub use executor::{Failed, Work, run_stage};
@@ -31,6 +32,7 @@ pub use removal::{Departure, reset_machine};
 pub use rivals::rivals_in_cluster;
 pub use roll::{Halt, balancers, read_settings, roll};
 pub use secrets::new_join_secrets;
+pub use snapshot::{UNREACHABLE, from_nodes, pack};
 
 use crate::api::ApiConnector;
 use crate::remote::Connector;

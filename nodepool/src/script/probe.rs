@@ -55,6 +55,17 @@ pub fn read_settings() -> Script {
     )
 }
 
+/// Longest collection of what is worth knowing about a node.
+const SNAPSHOT: Duration = Duration::from_secs(180);
+
+/// Everything about a node that helps to understand a trouble; lines that begin with `mark` name the parts.
+pub fn snapshot(mark: &str) -> Script {
+    Script::query("snapshot", text::SNAPSHOT)
+        .arg(mark)
+        .timeout(SNAPSHOT)
+        .secret_output()
+}
+
 /// Asks the segment who has `address`, pings it, and connects to each of the ports: a line each.
 pub fn check_service(address: IpAddr, ports: &[u16]) -> Script {
     let script = Script::query("check-service", text::CHECK_SERVICE).arg(address.to_string());

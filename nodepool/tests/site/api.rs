@@ -11,6 +11,7 @@ use nodepool::core::cluster_view::{
 };
 use nodepool::core::desired::{Desired, Taint};
 use nodepool::core::service_view::Objects;
+use nodepool::core::snapshot::Collected;
 use nodepool::core::step::Mark;
 use nodepool::manifest::kubeadm::JoinSecrets;
 use serde_json::{Value, json};
@@ -137,6 +138,15 @@ impl ClusterApi for FakeApi {
 
     fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>> {
         async move { Ok(self.site.inner().balancer_pods()) }.boxed()
+    }
+
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>> {
+        async move {
+            let objects = Ok(self.site.inner().collected.clone());
+            let kind = "events";
+            vec![Collected { kind, objects }]
+        }
+        .boxed()
     }
 
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {
