@@ -9,6 +9,18 @@ pub(crate) const BUILD: BuildInfo = BuildInfo {
     target: env!("LBNODE_TARGET"),
 };
 
+/// What `lbnode version` prints. One literal, so that it stands in the program as it is: `lbctl` reads there which version it
+/// is about to bring to the nodes.
+const LINE: &str = concat!(
+    "lbnode ",
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("LBNODE_BUILD_COMMIT"),
+    ", ",
+    env!("LBNODE_TARGET"),
+    ")\n"
+);
+
 /// What `lbnode version` prints, with the line end.
 pub(crate) fn describe(json: bool) -> String {
     let BuildInfo {
@@ -19,6 +31,6 @@ pub(crate) fn describe(json: bool) -> String {
     if json {
         format!("{{\"version\":\"{version}\",\"commit\":\"{commit}\",\"target\":\"{target}\"}}\n")
     } else {
-        format!("lbnode {version} (commit {commit}, {target})\n")
+        LINE.to_owned()
     }
 }

@@ -46,6 +46,8 @@ pub enum Command {
     Update(Update),
     /// Show nodes, the virtual IP's owner, proxies and their servers, pools and Services
     Status(Status),
+    /// Collect logs, states and recordings of all nodes into one archive, without secrets
+    Snapshot(Snapshot),
     /// Say why something is as it is
     #[command(subcommand)]
     Explain(Explain),
@@ -266,6 +268,20 @@ pub struct Status {
     /// Form of the output
     #[arg(long, short, value_enum, default_value = "table")]
     pub output: Output,
+    /// Look again every two seconds, until Ctrl-C
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `lbctl snapshot`
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Archive to write (`.tar.gz`). Default: a name with the time in the cluster's workspace folder
+    #[arg(long = "output-file", short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `lbctl render`

@@ -14,6 +14,8 @@ pub struct Lbnode {
     pub architecture: String,
     /// SHA-256 of the program, in hex.
     pub sha256: String,
+    /// Version and commit, as the program says itself; absent when it says nothing.
+    pub version: Option<String>,
     /// Its image as an archive.
     pub image: Archive,
 }
@@ -74,10 +76,44 @@ impl Lbnode {
         Ok(Self {
             path: path.to_owned(),
             architecture,
+            version: version(&program),
             sha256,
             image,
         })
     }
+}
+
+/// `0.1.0 (commit 0123456789ab)`: what the words of `lbnode version` say without the target.
+pub fn spoken_version(words: &str) -> Option<String> {
+    let rest = words.strip_prefix("lbnode ")?;
+    let (version, rest) = rest.split_once(" (commit ")?;
+    let (commit, _) = rest.split_once([',', ')'])?;
+    let plain = |text: &str| {
+        let mut bytes = text.bytes();
+        !text.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b))
+    };
+    let number = version.starts_with(|first: char| first.is_ascii_digit());
+    let known = number && plain(version) && plain(commit);
+    known.then(|| format!("{version} (commit {commit})"))
+}
+
+/// Finds these words in the program; it may be for another processor than this one.
+fn version(program: &[u8]) -> Option<String> {
+    const WORDS: &[u8] = b"lbnode ";
+    const LONGEST: usize = 128;
+    let places = program
+        .windows(WORDS.len())
+        .enumerate()
+        .filter(|(_, at)| *at == WORDS);
+    let mut versions = places.filter_map(|(place, _)| {
+        let end = program.len().min(place + LONGEST);
+        let ascii = program[place..end]
+            .iter()
+            .take_while(|byte| byte.is_ascii());
+        let text = String::from_utf8(ascii.copied().collect()).ok()?;
+        spoken_version(&text)
+    });
+    versions.next()
 }
 
 /// Machine numbers of the ELF header (e_machine) that nodes may have.
@@ -128,6 +164,20 @@ pub(crate) mod tests {
         program[0x38..0x3a].copy_from_slice(&1u16.to_le_bytes());
         program[64..68].copy_from_slice(&kind.to_le_bytes());
         program
+    }
+
+    #[test]
+    fn a_program_tells_its_version() {
+        let words = "lbnode 0.1.0 (commit 0123456789ab, x86_64-unknown-linux-gnu)\n";
+        let mut program = elf(62, 1);
+        assert_eq!(version(&program), None);
+        program.extend_from_slice(b"\xff\x00lbnode is (commit \x80lbnode lbnode probe");
+        program.extend_from_slice(words.as_bytes());
+        program.extend_from_slice(b"next literal");
+        let expected = "0.1.0 (commit 0123456789ab)";
+        assert_eq!(version(&program).as_deref(), Some(expected));
+        assert_eq!(spoken_version(words.trim()).as_deref(), Some(expected));
+        assert_eq!(spoken_version("lbnode 0"), None);
     }
 
     #[test]

@@ -80,7 +80,10 @@ impl Workspace {
 }
 
 /// Writes a file that only its owner can read: a temporary name, synced, renamed.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("partial");
     let mut file = OpenOptions::new()
         .write(true)

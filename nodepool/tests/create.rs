@@ -2,6 +2,7 @@
 
 mod preflight;
 mod site;
+mod snapshot;
 mod update;
 
 use nodepool::commands::Outcome;

@@ -47,7 +47,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Minutes each.
-fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
+pub(crate) fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
     if !context.full {
         return Err(Skip("takes minutes: runs with --full".to_owned()).into());
     }
@@ -55,7 +55,7 @@ fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<
 }
 
 const SETTINGS: &str = "    vrrp:\n      advertisementIntervalMillis: 200\n    proxy:\n      connectTimeoutMillis: 3000\n";
-const ALL: [Machine; 3] = Machine::CONTROL_PLANE;
+pub(crate) const ALL: [Machine; 3] = Machine::CONTROL_PLANE;
 
 /// The example with other settings of routers and proxies.
 fn with_settings() -> Result<String> {
@@ -89,13 +89,13 @@ fn nothing_to_do(context: &Context) -> Result<()> {
 }
 
 /// Between two handshakes of the client, in milliseconds.
-const PACE: u64 = 10;
+pub(crate) const PACE: u64 = 10;
 /// So long one of them may take, in milliseconds: TCP sends a lost SYN again after a second, so whatever is lost is a failure,
 /// and what is only slow, because four machines start and stop on the processors of one, is not.
-const PATIENCE: u64 = 900;
+pub(crate) const PATIENCE: u64 = 900;
 
 /// Does something while a client makes handshakes of TLS: none may fail.
-fn under_a_client(
+pub(crate) fn under_a_client(
     cluster: &Cluster<'_>,
     what: &str,
     act: impl FnOnce() -> Result<()>,

@@ -22,6 +22,7 @@ mod runner;
 mod secrets;
 mod services;
 mod shared;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         front_door::SCENARIOS,
         services::SCENARIOS,
         changes::SCENARIOS,
+        upkeep::SCENARIOS,
         secrets::SCENARIOS,
         rights::SCENARIOS,
         refusals::SCENARIOS,

@@ -1,11 +1,13 @@
 //! Nothing secret is said or written where others can read it.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use lab_tests::cluster::Cluster;
 
 use crate::runner::{Context, Scenario};
+use crate::shared::said;
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -30,6 +32,7 @@ fn no_secret_is_in_a_log(context: &Context) -> Result<()> {
     for (place, text) in [
         ("logs", fixture.cluster.logs()?),
         ("output", fixture.said.clone()),
+        ("snapshot", snapshot(&fixture.cluster)?),
     ] {
         ensure!(!text.is_empty(), "there are no {place} to look into");
         ensure!(
@@ -47,6 +50,29 @@ fn no_secret_is_in_a_log(context: &Context) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Everything in an archive of `lbctl snapshot`.
+fn snapshot(cluster: &Cluster<'_>) -> Result<String> {
+    let archive = cluster.workspace().join("snapshot.tar.gz");
+    let path = archive.to_string_lossy().into_owned();
+    result(&mut cluster.lbctl(&["snapshot", "--output-file", &path]))?;
+    let names = result(Command::new("tar").args(["-tzf", &path]))?;
+    for machine in &cluster.machines {
+        let address = machine.address();
+        for part in ["neighbours", "pages/vrrp-record", "logs/kubelet.log"] {
+            let file = format!("/nodes/{address}/{part}");
+            ensure!(names.contains(&file), "{file} is not in it: {names}");
+        }
+    }
+    ensure!(names.contains("/api/events.json"), "no events: {names}");
+    result(Command::new("tar").args(["-xzOf", &path]))
+}
+
+fn result(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "it failed: {}", said(&output));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Lines of all private keys and certificates in kubeconfigs, and tokens, as they lie on the machines.

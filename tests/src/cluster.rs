@@ -100,6 +100,18 @@ impl<'lab> Cluster<'lab> {
         Self { bundle, ..self }
     }
 
+    /// The same, with another program for the nodes.
+    #[must_use]
+    pub fn with_lbnode(mut self, lbnode: PathBuf) -> Self {
+        self.programs.lbnode = lbnode;
+        self
+    }
+
+    /// The program for the nodes.
+    pub fn lbnode(&self) -> &Path {
+        &self.programs.lbnode
+    }
+
     /// The address and port that clients of the API use.
     pub const fn endpoint() -> SocketAddr {
         SocketAddr::new(std::net::IpAddr::V4(API_VIP), 443)

@@ -61,7 +61,7 @@ pub(super) const CLUSTER_SPEC: &[Field] = &[
         )
         .touches(Touch::Api)
         .code(Code::V11)]),
-        "Nodes whose API load balancer `update cluster` does not restart; nothing is drained yet.",
+        "Nodes out of service: `update cluster` moves their roles and pods away, changes nothing on them, and takes them back when they leave this list.",
     )
     .touches(Touch::Api),
     Field::new(

@@ -94,17 +94,27 @@ fn parse<T: DeserializeOwned>(
     };
     for (key, wanted) in [("apiVersion", API_VERSION), ("kind", kind)] {
         let found = root.get(key);
-        if found.and_then(Node::text) != Some(wanted) {
-            report
+        let text = found.and_then(Node::text);
+        if text == Some(wanted) {
+            continue;
+        }
+        let span = found.map_or(root.span, |node| node.span);
+        match text.filter(|text| of_another_release(text)) {
+            Some(text) => report
                 .error(
                     Code::F08,
-                    found.map_or(root.span, |node| node.span),
-                    format!("`{key}` is not `{wanted}`"),
+                    span,
+                    format!("`{text}` is of another release: this lbnode reads `{wanted}`"),
                 )
+                .hint(
+                    "run `lbctl update cluster` with the `lbctl` and the `lbnode` of one release",
+                ),
+            None => report
+                .error(Code::F08, span, format!("`{key}` is not `{wanted}`"))
                 .hint(format!(
                     "write `{key}: {wanted}`; `lbctl render` writes the whole file"
-                ));
-        }
+                )),
+        };
     }
     if report.has_errors() {
         return None;
@@ -127,10 +137,17 @@ fn parse<T: DeserializeOwned>(
                 .to_owned();
             report
                 .error(Code::V01, span, message)
-                .hint("`lbctl render` writes the whole file");
+                .hint("`lbctl render` writes the whole file; a key of a newer release needs the `lbnode` of that release");
             None
         }
     }
+}
+
+/// An `apiVersion` of ours, and not the one that this release has.
+fn of_another_release(version: &str) -> bool {
+    let group = API_VERSION.split_once('/').map(|(group, _)| group);
+    let found = version.split_once('/').map(|(group, _)| group);
+    group.is_some() && group == found && version != API_VERSION
 }
 
 /// Reports by path of keys.

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use super::etcd::Gateway;
 use super::nodes::node_view;
 use super::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
-use crate::core::cluster_view::{BalancerPod, ClusterView};
+use crate::core::cluster_view::{BalancerPod, ClusterView, Drain, Maintain};
 use crate::core::service_view::Objects;
+use crate::core::snapshot::Collected;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -195,6 +196,10 @@ impl ClusterApi for KubeApi {
         self.list_balancer_pods().boxed()
     }
 
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>> {
+        self.collect_objects().boxed()
+    }
+
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {
         self.read_cluster_configuration().boxed()
     }
@@ -203,12 +208,28 @@ impl ClusterApi for KubeApi {
         self.retire_node(node).boxed()
     }
 
-    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
-        self.evict_pods(node).boxed()
+    fn evict<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        self.evict_pods(node, drain).boxed()
     }
 
-    fn losses<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
-        self.list_losses(node).boxed()
+    fn losses<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+        self.list_losses(node, drain).boxed()
+    }
+
+    fn maintain<'a>(
+        &'a self,
+        node: &'a str,
+        change: Maintain,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        self.maintain_node(node, change).boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {

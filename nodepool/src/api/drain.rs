@@ -5,6 +5,7 @@ use kube::api::{Api, EvictParams, ListParams};
 
 use super::ApiFailure;
 use super::client::{KubeApi, chain};
+use crate::core::cluster_view::Drain;
 
 /// Namespace of the data plane.
 const NAMESPACE: &str = "lb-system";
@@ -18,11 +19,16 @@ impl KubeApi {
         Ok(list.items)
     }
 
-    pub(super) async fn evict_pods(&self, node: &str) -> Result<Vec<String>, ApiFailure> {
+    pub(super) async fn evict_pods(
+        &self,
+        node: &str,
+        drain: Drain,
+    ) -> Result<Vec<String>, ApiFailure> {
         let mut left = Vec::new();
         for pod in &self.pods_of(node).await? {
             let name = full_name(pod);
-            if !moves(pod) && !is_speaker(pod) {
+            let ends = drain == Drain::Leaves && is_speaker(pod);
+            if !moves(pod) && !ends {
                 continue;
             }
             // A speaker goes because its node has no label any more.
@@ -44,7 +50,11 @@ impl KubeApi {
         Ok(left)
     }
 
-    pub(super) async fn list_losses(&self, node: &str) -> Result<Vec<String>, ApiFailure> {
+    pub(super) async fn list_losses(
+        &self,
+        node: &str,
+        drain: Drain,
+    ) -> Result<Vec<String>, ApiFailure> {
         let mut losses = Vec::new();
         for pod in self.pods_of(node).await?.iter().filter(|pod| moves(pod)) {
             let owners = pod.metadata.owner_references.as_deref();
@@ -56,6 +66,9 @@ impl KubeApi {
             } else if has_local_data(pod) {
                 losses.push(format!("the files of the pod {} on it", full_name(pod)));
             }
+        }
+        if drain == Drain::ComesBack {
+            return Ok(losses);
         }
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let params = ListParams::default();

@@ -2,8 +2,10 @@
 
 mod balancer;
 mod client;
+mod collect;
 mod drain;
 mod etcd;
+mod maintenance;
 mod manifests;
 mod nodes;
 mod objects;
@@ -18,8 +20,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::core::cluster_view::{BalancerPod, ClusterView};
+use crate::core::cluster_view::{BalancerPod, ClusterView, Drain, Maintain};
 use crate::core::service_view::Objects;
+use crate::core::snapshot::Collected;
 use crate::core::step::Mark;
 use crate::manifest::kubeadm::JoinSecrets;
 
@@ -74,15 +77,31 @@ pub trait ClusterApi: Send + Sync {
     ) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Static pods of the API load balancer as they are.
     fn balancer_pods(&self) -> BoxFuture<'_, Result<Vec<BalancerPod>, ApiFailure>>;
+    /// Objects that help to understand a trouble, kind by kind; what cannot be had says why.
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>>;
     /// kubeadm's `ClusterConfiguration`, as the cluster was made; null when there is none.
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>>;
     /// Takes a node out of service: nothing new is placed on it, and it hands its Service addresses over.
     fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Asks every pod of a node to leave that does not belong to the node; names those that are still there, with the
     /// reason.
-    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
-    /// What is lost with a node: pods that nobody makes again, files.
-    fn losses<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    fn evict<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    /// What is lost when a node is emptied: pods that nobody makes again, files.
+    fn losses<'a>(
+        &'a self,
+        node: &'a str,
+        drain: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>>;
+    /// Takes a node out of service for a while, or back.
+    fn maintain<'a>(
+        &'a self,
+        node: &'a str,
+        change: Maintain,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Removes a node's object.
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Changes labels and taints of a node.

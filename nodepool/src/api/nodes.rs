@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::ApiFailure;
 use super::client::KubeApi;
+use super::maintenance::noted;
 use crate::core::cluster_view::NodeView;
 use crate::core::desired::{LBNODE_LABEL, Taint};
 use crate::core::step::Mark;
@@ -83,12 +84,17 @@ pub(super) fn node_view(node: Node) -> NodeView {
     let internal = |address: &NodeAddress| address.type_ == "InternalIP";
     let addresses = status.addresses.unwrap_or_default();
     NodeView {
+        maintenance: noted(node.metadata.annotations.as_ref()),
+        cordoned: spec.unschedulable == Some(true),
         addresses: addresses
             .iter()
             .filter(|address| internal(address))
             .filter_map(|address| address.address.parse().ok())
             .collect(),
         ready: is_ready,
+        since: ready
+            .and_then(|condition| condition.last_transition_time.as_ref())
+            .map(|time| time.0.to_string()),
         why: ready.filter(|_| !is_ready).map(words),
         pod_cidrs: cidrs
             .into_iter()

@@ -9,7 +9,7 @@ use super::client::{KubeApi, gone};
 use crate::core::rivals::cilium;
 use crate::core::service_view::Objects;
 
-fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
+pub(super) fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
     versioned(group, "v1", kind, plural)
 }
 
@@ -26,7 +26,7 @@ fn advertisements() -> ApiResource {
     resource("bundledlb.io", "L2Advertisement", "l2advertisements")
 }
 
-fn valued(object: &DynamicObject, kind: &ApiResource) -> serde_json::Result<Value> {
+pub(super) fn valued(object: &DynamicObject, kind: &ApiResource) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(object)?;
     // Items of lists of built-in kinds do not say what they are.
     value["kind"] = json!(kind.kind);

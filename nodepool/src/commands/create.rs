@@ -120,8 +120,7 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
     let routed = artefacts.cni.is_none();
     let mut cluster = run::Cluster::new(world, &fleet, desired, artefacts, routed, &facts);
     // Those who serve the API are not all restarted at the same time.
-    let mut changed =
-        correct_members(world, &fleet, input.cluster, &mut cluster, &mut facts).await?;
+    let mut changed = correct_members(world, &fleet, &mut cluster, &mut facts).await?;
     let mut last: Option<Stage> = None;
     loop {
         world.interrupt.check()?;

@@ -8,6 +8,7 @@ mod preflight;
 mod render;
 mod reset;
 mod service;
+mod snapshot;
 mod software;
 mod status;
 mod target;
@@ -16,6 +17,7 @@ mod update;
 pub use create::{Create, Outcome, create};
 pub use preflight::{Look, Looked, look};
 pub use reset::{Reset, reset_nodes};
+pub use snapshot::{Snapshot, Taken, snapshot};
 pub use software::Artefacts;
 pub use update::{Consent, Leave, Update, update};
 
@@ -37,6 +39,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Check(cli::Check::Service(args)) => service::check(&args, ui).await,
         Command::Explain(cli::Explain::Owner(args)) => service::explain(&args, ui).await,
         Command::Status(args) => status::run(&args, ui).await,
+        Command::Snapshot(args) => snapshot::run(&args, ui).await,
         Command::Render(args) => render::run(&args, ui),
         Command::Reset(cli::Reset::Cluster(args)) => reset::run(&args, ui).await,
         Command::Reset(cli::Reset::Nodes(args)) => reset::nodes(&args, ui).await,

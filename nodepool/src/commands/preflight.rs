@@ -48,9 +48,18 @@ pub struct Looked {
 /// # Errors
 /// When the operator interrupts.
 pub async fn look(world: &World<'_>, fleet: &Fleet<'_>, look: Look<'_>) -> Result<Looked, Failure> {
-    let Look {
-        desired, artefacts, ..
-    } = look;
+    let Look { artefacts, .. } = look;
+    // Somebody works on those in maintenance: nothing is asked of them.
+    let desired = &look.desired.in_service();
+    for machine in look
+        .desired
+        .machines
+        .iter()
+        .filter(|machine| machine.maintenance)
+    {
+        let text = format!("{} is in maintenance and not looked at", machine.address);
+        world.ui.note(&text);
+    }
     let paths = plan::watched_paths(artefacts.bundle.as_ref());
     let machines = fleet.facts(artefacts.bundle.is_none(), &paths).await;
     let preflight = Preflight {

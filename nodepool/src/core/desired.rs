@@ -43,6 +43,8 @@ pub struct Machine {
     pub load_balancer: Option<LoadBalancer>,
     /// It announces Service addresses (label `baremetal.cluster.gke.io/lbnode`).
     pub lbnode: bool,
+    /// It is in one of the file's `maintenanceBlocks`.
+    pub maintenance: bool,
     /// Labels of its pool.
     pub labels: BTreeMap<String, String>,
     /// Taints of its pool.
@@ -117,6 +119,14 @@ impl Desired {
         std::iter::once(self.vip).chain(self.vip6)
     }
 
+    /// The same without the machines in maintenance.
+    #[must_use]
+    pub fn in_service(&self) -> Self {
+        let mut desired = self.clone();
+        desired.machines.retain(|machine| !machine.maintenance);
+        desired
+    }
+
     /// The machine at `address`.
     pub fn machine(&self, address: IpAddr) -> Option<&Machine> {
         self.machines
@@ -126,6 +136,11 @@ impl Desired {
 }
 
 impl Machine {
+    /// Others depend on it: it runs an API server, carries a virtual IP, or answers for Service addresses.
+    pub fn serves(&self) -> bool {
+        self.is_control_plane() || self.load_balancer.is_some() || self.lbnode
+    }
+
     /// Runs an API server.
     pub fn is_control_plane(&self) -> bool {
         self.role == Role::ControlPlane

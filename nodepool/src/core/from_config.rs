@@ -57,6 +57,7 @@ pub fn desired(cluster: &Cluster) -> Desired {
                 },
                 load_balancer: files.map(|(vrrp, proxy)| LoadBalancer { vrrp, proxy }),
                 lbnode: place.data_plane_load_balancer,
+                maintenance: cluster.in_maintenance(node),
                 labels: place.labels.clone(),
                 taints: taints.collect(),
             })

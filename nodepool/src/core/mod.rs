@@ -16,6 +16,7 @@ pub mod plan;
 pub mod preflight;
 pub mod rivals;
 pub mod service_view;
+pub mod snapshot;
 pub mod status;
 pub mod step;
 pub mod update;

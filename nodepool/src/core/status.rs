@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::cluster_view::ClusterView;
+use super::cluster_view::{ClusterView, Maintenance};
 use super::desired::{Desired, Machine};
 use super::service_view::ServiceView;
 
@@ -61,9 +61,15 @@ pub struct NodeState {
     /// Condition `Ready`; absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
+    /// Since when it is, or is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<String>,
     /// Why it is not Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// It is out of service for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// Version of the kubelet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubelet: Option<String>,
@@ -89,6 +95,18 @@ pub struct RouterState {
     /// Why.
     #[serde(default)]
     pub why: String,
+    /// Its virtual routers.
+    #[serde(default, skip_serializing)]
+    pub routers: Vec<Hearing>,
+}
+
+/// Whom a virtual router hears.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hearing {
+    /// Whose adverts say that it has the address.
+    #[serde(default)]
+    pub active_peer: Option<IpAddr>,
 }
 
 /// A proxy, from its status page.
@@ -129,6 +147,9 @@ pub struct Pages {
     pub proxy: Option<ProxyState>,
 }
 
+/// State of a router whose page does not answer.
+const SILENT: &str = "unreachable";
+
 impl Pages {
     /// Reads the answer; a page that cannot be read is as good as none.
     pub fn parse(text: &str) -> Self {
@@ -142,9 +163,10 @@ impl Pages {
                 "version" => pages.lbnode = known(),
                 "vrrp" => {
                     let silent = || RouterState {
-                        state: "unreachable".to_owned(),
+                        state: SILENT.to_owned(),
                         since: String::new(),
                         why: "its status page does not answer".to_owned(),
+                        routers: Vec::new(),
                     };
                     pages.vrrp = Some(serde_json::from_str(value).unwrap_or_else(|_| silent()));
                 }
@@ -164,6 +186,26 @@ impl ServerState {
 }
 
 impl RouterState {
+    /// One that is stopped for as long as its node is in maintenance.
+    fn resting(maintenance: Option<&Maintenance>) -> Self {
+        Self {
+            state: "stopped".to_owned(),
+            since: maintenance.map_or_else(String::new, |noted| noted.since.clone()),
+            why: "its node is in maintenance".to_owned(),
+            routers: Vec::new(),
+        }
+    }
+
+    /// One of its virtual routers hears nobody who has the address.
+    pub fn hears_nobody(&self) -> bool {
+        let mut routers = self.routers.iter();
+        routers.any(|router| router.active_peer.is_none())
+    }
+
+    fn is_silent(&self) -> bool {
+        self.state == SILENT
+    }
+
     fn is_active(&self) -> bool {
         self.state.eq_ignore_ascii_case("active")
     }
@@ -182,18 +224,32 @@ pub fn picture(
             let answer = answers(machine);
             let unreachable = answer.as_ref().err().cloned();
             let pages = answer.unwrap_or_default();
-            let object = view.as_ref().ok().zip(pages.hostname.as_ref());
-            let object = object.and_then(|(view, name)| view.nodes.get(name));
+            let named = view.as_ref().ok().zip(pages.hostname.as_ref());
+            let named = named.and_then(|(view, name)| view.nodes.get_key_value(name));
+            let at = || view.as_ref().ok()?.node_at(machine.node_ip);
+            let (name, object) = named.or_else(at).unzip();
+            let maintenance = object.and_then(|node| node.maintenance.clone());
+            // A router that was stopped on purpose has no page.
+            let rests = maintenance.as_ref().is_some_and(|noted| noted.drained);
+            let router = pages.vrrp.map(|router| {
+                if rests && router.is_silent() {
+                    RouterState::resting(maintenance.as_ref())
+                } else {
+                    router
+                }
+            });
             NodeState {
                 address: machine.address,
-                node: pages.hostname,
+                node: pages.hostname.or_else(|| name.cloned()),
                 role: machine.role.name(),
                 unreachable,
                 ready: object.map(|node| node.ready),
+                ready_since: object.and_then(|node| node.since.clone()),
                 why: object.and_then(|node| node.why.clone()),
+                maintenance,
                 kubelet: object.map(|node| node.version.clone()),
                 lbnode: pages.lbnode,
-                vrrp: pages.vrrp.filter(|_| machine.load_balancer.is_some()),
+                vrrp: router.filter(|_| machine.load_balancer.is_some()),
                 proxy: pages.proxy.filter(|_| machine.load_balancer.is_some()),
             }
         })
@@ -226,6 +282,14 @@ pub fn picture(
     }
 }
 
+impl NodeState {
+    /// Whether it is missed: it cannot be asked, though it is in service.
+    pub fn is_missed(&self) -> bool {
+        let drained = self.maintenance.as_ref().is_some_and(|noted| noted.drained);
+        self.unreachable.is_some() && !drained
+    }
+}
+
 impl Picture {
     /// What is not as it should be, in words.
     pub fn problems(&self) -> Vec<String> {
@@ -248,6 +312,10 @@ impl Picture {
                 .node
                 .clone()
                 .unwrap_or_else(|| node.address.to_string());
+            // What is out of service may be off.
+            if node.maintenance.as_ref().is_some_and(|noted| noted.drained) {
+                continue;
+            }
             if let Some(why) = &node.unreachable {
                 problems.push(format!("{name}: {why}"));
             }
@@ -268,3 +336,6 @@ impl Picture {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -78,6 +79,23 @@ impl<'a> Fleet<'a> {
             .expect("every machine of the file has a session")
     }
 
+    /// Connects again to some machines, for so long at most; who still does not answer stays as it is.
+    pub async fn reconnect(&mut self, world: &World<'_>, addresses: &[IpAddr], limit: Duration) {
+        let connecting = addresses.iter().map(|address| async move {
+            let connecting = world.connector.connect(*address);
+            (*address, tokio::time::timeout(limit, connecting).await)
+        });
+        let remotes: Vec<_> = stream::iter(connecting)
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        for (address, remote) in remotes {
+            if let (Ok(remote), Some(session)) = (remote, self.machines.get_mut(&address)) {
+                session.remote = remote;
+            }
+        }
+    }
+
     /// Asks every machine for its facts; `installed`: with versions of installed software.
     pub async fn facts(&self, installed: bool, paths: &[String]) -> BTreeMap<IpAddr, Reach> {
         let asking = self
@@ -147,13 +165,17 @@ impl<'a> MachineSession<'a> {
         if let Err(failure) = self.remote() {
             return Err(failure.to_string());
         }
-        let output = self.run(&script::role_status(), "status").await;
-        let output = output.map_err(|failure| failure.to_string())?;
-        if output.status == 0 {
-            Ok(Pages::parse(&output.stdout))
-        } else {
-            Err(output.stderr)
-        }
+        read_pages(self.run(&script::role_status(), "status").await)
+    }
+
+    /// The same, for who asks all the time.
+    ///
+    /// # Errors
+    /// With the reason, when the machine cannot be asked.
+    pub async fn pages_unlogged(&self) -> Result<Pages, String> {
+        let remote = self.remote().map_err(ToString::to_string)?;
+        let output = remote.run(&script::role_status()).await;
+        read_pages(output)
     }
 
     async fn facts(&self, installed: bool, paths: &[String]) -> Reach {
@@ -191,6 +213,15 @@ impl<'a> MachineSession<'a> {
                 },
             },
         }
+    }
+}
+
+fn read_pages(outcome: Result<Output, RemoteFailure>) -> Result<Pages, String> {
+    let output = outcome.map_err(|failure| failure.to_string())?;
+    if output.status == 0 {
+        Ok(Pages::parse(&output.stdout))
+    } else {
+        Err(output.stderr)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use crate::manifest::kubeadm::JoinSecrets;
 
+/// How a web token begins, and PEM in base64: `{"`, `-----BEGIN`.
+const BLOBS: [&str; 2] = ["eyJ", "LS0tLS1CRUdJTi"];
+
 /// Replaces secrets in text.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
@@ -10,8 +13,11 @@ pub struct Redactor {
 
 const HIDDEN: &str = "(hidden)";
 /// YAML and JSON keys whose values are secret wherever they appear.
-const SECRET_KEYS: [&str; 6] = [
+const SECRET_KEYS: [&str; 9] = [
     "client-key-data",
+    "client-certificate-data",
+    "certificate-authority-data",
+    "Authorization",
     "token-secret",
     "certificateKey",
     "tlsBootstrapToken",
@@ -43,20 +49,62 @@ impl Redactor {
         let mut clean = String::with_capacity(text.len());
         let mut in_key = false;
         for line in text.split_inclusive('\n') {
-            if line.contains("-----BEGIN") && line.contains("PRIVATE KEY-----") {
+            if line.contains("-----BEGIN ") {
                 in_key = true;
                 clean.push_str(HIDDEN);
                 clean.push('\n');
             }
             if !in_key {
-                clean.push_str(&line_without_secrets(line));
+                clean.push_str(&line_without_secrets(&without_quoted(line)));
             }
-            if line.contains("-----END") && line.contains("PRIVATE KEY-----") {
+            if line.contains("-----END ") {
                 in_key = false;
             }
         }
         clean
     }
+}
+
+/// Hides `"token":"…"` wherever it stands in a line, also where JSON is quoted inside of JSON.
+fn without_quoted(line: &str) -> String {
+    let mut clean = String::with_capacity(line.len());
+    let mut rest = line;
+    loop {
+        let values = SECRET_KEYS.iter().filter_map(|key| quoted_value(rest, key));
+        let Some((begin, end)) = values.min() else {
+            clean.push_str(rest);
+            return clean;
+        };
+        clean.push_str(&rest[..begin]);
+        clean.push_str(HIDDEN);
+        rest = &rest[end..];
+    }
+}
+
+/// Where the first quoted value of this key begins and ends.
+fn quoted_value(line: &str, key: &str) -> Option<(usize, usize)> {
+    let mut from = 0;
+    while let Some(found) = line[from..].find(key) {
+        let after = from + found + key.len();
+        from = after;
+        let tail = line[after..].trim_start_matches('\\');
+        let Some(tail) = tail.strip_prefix('"') else {
+            continue;
+        };
+        let Some(tail) = tail.trim_start().strip_prefix(':') else {
+            continue;
+        };
+        let tail = tail.trim_start().trim_start_matches('\\');
+        let Some(value) = tail.strip_prefix('"') else {
+            continue;
+        };
+        let begin = line.len() - value.len();
+        let length = value.find(['"', '\\']).unwrap_or(value.len());
+        if length > 0 && !value.starts_with(HIDDEN) {
+            return Some((begin, begin + length));
+        }
+    }
+    None
 }
 
 fn line_without_secrets(line: &str) -> String {
@@ -68,6 +116,7 @@ fn line_without_secrets(line: &str) -> String {
             .map(|rest| rest.trim_start_matches(['"', '\'']));
         if let Some(value) = rest.and_then(|rest| rest.strip_prefix(':'))
             && !value.trim().is_empty()
+            && !value.contains(HIDDEN)
         {
             let head = &line[..line.len() - value.len()];
             let end = if line.ends_with('\n') { "\n" } else { "" };
@@ -78,7 +127,8 @@ fn line_without_secrets(line: &str) -> String {
     let mut word = String::new();
     let mut before = String::new();
     for c in line.chars().chain(std::iter::once('\0')) {
-        if c.is_ascii_alphanumeric() || c == '.' {
+        let blob = BLOBS.iter().any(|begin| word.starts_with(begin));
+        if c.is_ascii_alphanumeric() || c == '.' || (blob && "-_+/=".contains(c)) {
             word.push(c);
             continue;
         }
@@ -97,9 +147,12 @@ fn line_without_secrets(line: &str) -> String {
     clean
 }
 
-/// A bootstrap token, or 32 bytes in hex that are no checksum.
+/// A bootstrap token, a web token, PEM in base64, or 32 bytes in hex that are no checksum.
 fn secret_word(word: &str, before: &str) -> bool {
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if BLOBS.iter().any(|begin| word.starts_with(begin)) {
+        return true;
+    }
     let token = word.split_once('.').is_some_and(|(id, secret)| {
         id.len() == 6 && secret.len() == 16 && id.chars().chain(secret.chars()).all(lower)
     });
@@ -141,6 +194,26 @@ mod tests {
         }
         assert!(clean.contains("kubeadm join 10.10.0.100:443 --token (hidden)"));
         assert!(clean.ends_with("(hidden)\nafter\n"), "{clean}");
+    }
+
+    #[test]
+    fn web_tokens_and_certificates_are_hidden_in_the_middle_of_a_line() {
+        let text = "got {\"a\":1,\"token\":\"eyJhbGci.eyJpc3Mi-x_y.c2ln-_s\"} for x\n\
+             ca: LS0tLS1CRUdJTiBDRVJU+a/b=\n\
+             -----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\nafter\n";
+        assert_eq!(
+            Redactor::default().clean(text),
+            "got {\"a\":1,\"token\":\"(hidden)\"} for x\nca: (hidden)\n(hidden)\nafter\n"
+        );
+    }
+
+    #[test]
+    fn quoted_secrets_are_hidden_wherever_they_stand() {
+        let text = r#"a {"x":"y","password" : "p1","token":"t1"} {\"token\":\"t2\",\"b\":\"c\"} token "z" here"#;
+        assert_eq!(
+            Redactor::default().clean(text),
+            r#"a {"x":"y","password" : "(hidden)","token":"(hidden)"} {\"token\":\"(hidden)\",\"b\":\"c\"} token "z" here"#
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Cluster, Fleet, Locks, MachineSession, World, lock};
 use crate::api::ClusterApi;
-use crate::core::cluster_view::ClusterView;
+use crate::core::cluster_view::{ClusterView, Drain};
 use crate::core::facts::Facts;
 use crate::core::plan;
 use crate::core::preflight::Reach;
@@ -19,7 +19,7 @@ use crate::script;
 use crate::ui::{Progress, seconds};
 
 /// Longest wait until the pods of a node have gone elsewhere.
-const DRAIN: Duration = Duration::from_secs(600);
+pub(super) const DRAIN: Duration = Duration::from_secs(600);
 /// The same, where the node goes anyway.
 const FORCED_DRAIN: Duration = Duration::from_secs(60);
 /// Pauses between two looks at the pods double from the first to the second of these.
@@ -108,23 +108,11 @@ impl<'a> Departure<'a> {
         for (address, facts) in &self.facts {
             world.interrupt.check()?;
             let session = self.fleet.machine(*address);
-            let script = script::stop_router(vips.iter().copied());
-            let outcome = session.run(&script, "stop the router").await;
-            let why = match outcome {
-                Ok(output) if output.status == 0 => {
-                    if facts.files.contains_key(&static_pod::VRRP.path()) {
-                        let text = format!("  {}: its router has stopped", facts.hostname);
-                        world.ui.note(&text);
-                    }
-                    continue;
-                }
-                Ok(output) => format!("{}{}", output.stdout, output.stderr),
-                Err(failure) => failure.to_string(),
-            };
-            let name = &facts.hostname;
-            return Err(Failure::failed(format!("{name}: {}", why.trim())).hint(
-                "correct the cause and run the same command again: it goes on where this one stopped",
-            ));
+            stop_router(session, &facts.hostname, vips).await?;
+            if facts.files.contains_key(&static_pod::VRRP.path()) {
+                let text = format!("  {}: its router has stopped", facts.hostname);
+                world.ui.note(&text);
+            }
         }
         Ok(())
     }
@@ -178,27 +166,71 @@ impl<'a> Departure<'a> {
         node: &str,
     ) -> Result<(), Failure> {
         let limit = if self.forced { FORCED_DRAIN } else { DRAIN };
-        let begun = Instant::now();
-        let mut pause = PAUSES[0];
-        loop {
-            let left = api.evict(node).await?;
-            if left.is_empty() {
-                return Ok(());
+        let left = emptied(world, limit, async || {
+            Ok(api.evict(node, Drain::Leaves).await?)
+        })
+        .await?;
+        match not_gone(node, limit, &left) {
+            Some(failure) if self.forced => {
+                world.ui.note(&format!("warning: {}", failure.message));
+                Ok(())
             }
-            world.interrupt.check()?;
-            if begun.elapsed() > limit {
-                let took = seconds(limit);
-                let text = format!("{node}: after {took} not gone: {}", left.join("; "));
-                if self.forced {
-                    world.ui.note(&format!("warning: {text}"));
-                    return Ok(());
-                }
-                return Err(Failure::failed(text).hint("make room elsewhere, see what their PodDisruptionBudgets want, or end them by hand; then run the same command again"));
-            }
-            tokio::time::sleep(pause).await;
-            pause = PAUSES[1].min(pause * 2);
+            Some(failure) => Err(failure),
+            None => Ok(()),
         }
     }
+}
+
+/// Stops a router in order: the virtual IP is handed over, and it is gone when this returns.
+///
+/// # Errors
+/// When it does not stop.
+pub(super) async fn stop_router(
+    session: &MachineSession<'_>,
+    name: &str,
+    vips: &[IpAddr],
+) -> Result<(), Failure> {
+    let script = script::stop_router(vips.iter().copied());
+    let why = match session.run(&script, "stop the router").await {
+        Ok(output) if output.status == 0 => return Ok(()),
+        Ok(output) => format!("{}{}", output.stdout, output.stderr),
+        Err(failure) => failure.to_string(),
+    };
+    Err(Failure::failed(format!("{name}: {}", why.trim())).hint(
+        "correct the cause and run the same command again: it goes on where this one stopped",
+    ))
+}
+
+/// Looks until nothing is left, or for so long; then with what is left, in words.
+///
+/// # Errors
+/// When looking fails, or the operator interrupts.
+pub(super) async fn emptied(
+    world: &World<'_>,
+    limit: Duration,
+    look: impl AsyncFn() -> Result<Vec<String>, Failure>,
+) -> Result<Vec<String>, Failure> {
+    let begun = Instant::now();
+    let mut pause = PAUSES[0];
+    loop {
+        let left = look().await?;
+        if left.is_empty() || begun.elapsed() > limit {
+            return Ok(left);
+        }
+        world.interrupt.check()?;
+        tokio::time::sleep(pause).await;
+        pause = PAUSES[1].min(pause * 2);
+    }
+}
+
+/// A failure when something is left of a node.
+pub(super) fn not_gone(node: &str, limit: Duration, left: &[String]) -> Option<Failure> {
+    if left.is_empty() {
+        return None;
+    }
+    let took = seconds(limit);
+    let text = format!("{node}: after {took} not gone: {}", left.join("; "));
+    Some(Failure::failed(text).hint("make room elsewhere, see what their PodDisruptionBudgets want, or end them by hand; then run the same command again"))
 }
 
 /// Takes everything of ours off one machine, and says what is left if anything is.

@@ -56,12 +56,11 @@ pub async fn roll(
         .machines
         .iter()
         .filter(|machine| machine.load_balancer.is_some())
-        .map(|machine| machine.address)
-        .filter(|address| {
-            facts
-                .get(address)
-                .is_some_and(|facts| facts.member.is_some())
+        .filter(|machine| {
+            let facts = facts.get(&machine.address);
+            facts.is_some_and(|facts| facts.member.is_some() && !update::rests(machine, facts))
         })
+        .map(|machine| machine.address)
         .collect();
     let mut known = Balancers::new();
     let (mut asked, mut everybody) = (members.clone(), true);
@@ -123,7 +122,7 @@ fn not_well(why: &str, left: usize) -> Failure {
         left => format!("; {left} nodes still have their old settings"),
     };
     Failure::failed(format!("not well after {}: {why}{rest}", seconds(SETTLE))).hint(
-        "`lbctl status` and `crictl logs` on the node say more; correct the cause, or the file, and run the same command again: it goes on where this one stopped",
+        "`lbctl status` and `crictl logs` on the node say more; correct the cause, or the file, and run the same command again: it goes on where this one stopped. Back it goes with the file, the `lbctl` and the `lbnode` of before: this node first, the others are left alone",
     )
 }
 

@@ -45,12 +45,25 @@ pub fn role_status() -> Script {
     )
 }
 
-/// The settings of the API load balancer as they are on the machine: lines of the files, with their names before them.
+/// The settings of the API load balancer as they are on the machine, and the version of its lbnode: lines of the files, with
+/// their names before them.
 pub fn read_settings() -> Script {
     Script::query(
         "read-settings",
-        "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done; exit 0",
+        "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done\n\
+         printf 'lbnode|%s\\n' \"$(lbnode version 2>/dev/null | head -n 1)\"; exit 0",
     )
+}
+
+/// Longest collection of what is worth knowing about a node.
+const SNAPSHOT: Duration = Duration::from_secs(180);
+
+/// Everything about a node that helps to understand a trouble; lines that begin with `mark` name the parts.
+pub fn snapshot(mark: &str) -> Script {
+    Script::query("snapshot", text::SNAPSHOT)
+        .arg(mark)
+        .timeout(SNAPSHOT)
+        .secret_output()
 }
 
 /// Asks the segment who has `address`, pings it, and connects to each of the ports: a line each.

@@ -19,6 +19,7 @@ pub(super) const PROBE: &str = include_str!("probe.sh");
 pub(super) const PROBE_BRING: &str = include_str!("probe_bring.sh");
 pub(super) const PUT_FILE: &str = include_str!("put_file.sh");
 pub(super) const RESET: &str = include_str!("reset.sh");
+pub(super) const SNAPSHOT: &str = include_str!("snapshot.sh");
 pub(super) const STOP_ROUTER: &str = include_str!("stop_router.sh");
 pub(super) const SYSCTL: &str = include_str!("sysctl.sh");
 pub(super) const UNIT_START: &str =

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::manifest;
 
 /// Where text goes and how it looks.
@@ -43,16 +43,32 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written. A closed pipe is no error: who closed it has seen enough.
     pub fn result(&self, text: &str) -> Result<(), Failure> {
+        self.page(text).map(drop)
+    }
+
+    /// The same for one of many results; false: nobody reads any more.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn page(&self, text: &str) -> Result<bool, Failure> {
         let mut stdout = io::stdout().lock();
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-                Exit::Failed,
-                format!("cannot write to stdout: {error}"),
-            )),
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
+        }
+    }
+
+    /// What makes a result take the place of the one before: on a screen the cursor goes to the corner and everything
+    /// below it goes; elsewhere they follow each other.
+    pub fn page_break(&self) -> &'static str {
+        if io::stdout().is_terminal() {
+            "\x1b[H\x1b[J"
+        } else {
+            "\n"
         }
     }
 
@@ -61,14 +77,7 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written.
     pub fn listing<T: Serialize>(&self, form: cli::Output, value: &T) -> Result<(), Failure> {
-        match form {
-            cli::Output::Yaml => self.result(&manifest::yaml(value)),
-            cli::Output::Json | cli::Output::Table => {
-                let text = serde_json::to_string_pretty(value)
-                    .map_err(|error| Failure::failed(format!("no JSON form: {error}")))?;
-                self.result(&(text + "\n"))
-            }
-        }
+        self.result(&listed(form, value)?)
     }
 
     /// Says what is going on.
@@ -109,6 +118,21 @@ impl Ui {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).ok();
         matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+/// A listing for programs, as text.
+///
+/// # Errors
+/// When the value has no such form.
+pub fn listed<T: Serialize>(form: cli::Output, value: &T) -> Result<String, Failure> {
+    match form {
+        cli::Output::Yaml => Ok(manifest::yaml(value)),
+        cli::Output::Json | cli::Output::Table => {
+            let text = serde_json::to_string_pretty(value)
+                .map_err(|error| Failure::failed(format!("no JSON form: {error}")))?;
+            Ok(text + "\n")
+        }
     }
 }
 

@@ -6,9 +6,12 @@ use std::net::IpAddr;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember, MANAGER};
-use nodepool::core::cluster_view::{BalancerPod, ClusterView, NodeView};
+use nodepool::core::cluster_view::{
+    BalancerPod, ClusterView, Drain, Maintain, Maintenance, NodeView,
+};
 use nodepool::core::desired::{Desired, Taint};
 use nodepool::core::service_view::Objects;
+use nodepool::core::snapshot::Collected;
 use nodepool::core::step::Mark;
 use nodepool::manifest::kubeadm::JoinSecrets;
 use serde_json::{Value, json};
@@ -26,6 +29,9 @@ pub(crate) struct FakeNode {
     pub(crate) retired: bool,
     /// Looks until its pods are gone.
     pub(crate) pods: u32,
+    /// Looks until its speaker has handed its address over.
+    pub(crate) held: u32,
+    pub(crate) maintenance: Option<Maintenance>,
 }
 
 impl FakeNode {
@@ -39,6 +45,8 @@ impl FakeNode {
             ready: true,
             retired: false,
             pods: 3,
+            held: 2,
+            maintenance: None,
             cidr: format!("10.244.{index}.0/24"),
             labels: label.into_iter().collect(),
             taints: Vec::new(),
@@ -61,6 +69,8 @@ impl ClusterApi for FakeApi {
                     pod_cidrs: vec![node.cidr.parse().expect("a range")],
                     labels: node.labels.clone(),
                     taints: node.taints.clone(),
+                    cordoned: node.retired,
+                    maintenance: node.maintenance.clone(),
                     ..NodeView::default()
                 };
                 (name.clone(), view)
@@ -75,10 +85,24 @@ impl ClusterApi for FakeApi {
 
     fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
         async move {
-            Ok(Objects {
-                workloads: self.site.inner().workloads.clone(),
+            let mut inner = self.site.inner();
+            let workloads = inner.workloads.clone();
+            let nodes = inner.nodes.iter_mut().filter(|(_, node)| node.retired);
+            let mut objects = Objects {
+                workloads,
                 ..Objects::default()
-            })
+            };
+            for (name, node) in nodes {
+                node.held = node.held.saturating_sub(1);
+                if node.held > 0 {
+                    objects.services.push(service());
+                    objects.speakers.get_or_insert_default().push(json!({
+                        "metadata": {"name": name},
+                        "status": {"addresses": [{"address": "10.10.0.210", "term": 1}]},
+                    }));
+                }
+            }
+            Ok(objects)
         }
         .boxed()
     }
@@ -116,6 +140,15 @@ impl ClusterApi for FakeApi {
         async move { Ok(self.site.inner().balancer_pods()) }.boxed()
     }
 
+    fn collect(&self) -> BoxFuture<'_, Vec<Collected>> {
+        async move {
+            let objects = Ok(self.site.inner().collected.clone());
+            let kind = "events";
+            vec![Collected { kind, objects }]
+        }
+        .boxed()
+    }
+
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>> {
         async move { Ok(self.site.inner().made.clone()) }.boxed()
     }
@@ -132,7 +165,11 @@ impl ClusterApi for FakeApi {
         .boxed()
     }
 
-    fn evict<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+    fn evict<'a>(
+        &'a self,
+        node: &'a str,
+        _: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
         async move {
             let mut inner = self.site.inner();
             let node = inner.nodes.get_mut(node).expect("a node of the cluster");
@@ -144,8 +181,35 @@ impl ClusterApi for FakeApi {
         .boxed()
     }
 
-    fn losses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
+    fn losses<'a>(
+        &'a self,
+        _: &'a str,
+        _: Drain,
+    ) -> BoxFuture<'a, Result<Vec<String>, ApiFailure>> {
         async move { Ok(vec!["the files of the pod default/web on it".to_owned()]) }.boxed()
+    }
+
+    fn maintain<'a>(
+        &'a self,
+        node: &'a str,
+        change: Maintain,
+    ) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            let what = format!("api maintain {node} {change:?}");
+            self.site.api_step(&what, |inner| {
+                let node = inner.nodes.get_mut(node).expect("a node of the cluster");
+                let noted = node.maintenance.get_or_insert_default();
+                match change {
+                    Maintain::Begin => (node.retired, noted.drained) = (true, false),
+                    Maintain::Drained => {
+                        assert_eq!((node.pods, node.held), (0, 0), "something is in use");
+                        noted.drained = true;
+                    }
+                    Maintain::End => (node.retired, node.maintenance) = (false, None),
+                }
+            })
+        }
+        .boxed()
     }
 
     fn delete_node<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
@@ -240,6 +304,15 @@ impl ClusterApi for FakeApi {
         }
         .boxed()
     }
+}
+
+/// A Service with an address.
+fn service() -> Value {
+    json!({
+        "metadata": {"namespace": "default", "name": "web"},
+        "spec": {"type": "LoadBalancer"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.10.0.210"}]}},
+    })
 }
 
 /// The objects of a manifest, as `Kind/name`.

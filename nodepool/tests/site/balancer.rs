@@ -94,6 +94,16 @@ impl Inner {
                 shown.coming = Some((pod, 2 * LOOKS));
                 shown.peers = peers;
                 restarts = true;
+            } else {
+                // It was stopped, and its manifest is there again.
+                let coming = Some((pod.clone(), LOOKS));
+                let pod = BalancerPod {
+                    ready: false,
+                    ..pod
+                };
+                let shown = Shown { pod, peers, coming };
+                self.balancers.shown.insert(key, shown);
+                restarts = true;
             }
         }
         if restarts && self.balancers.restarts.last() != Some(&address) {

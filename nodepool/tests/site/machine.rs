@@ -30,6 +30,8 @@ pub(crate) struct Machine {
     pub(crate) arch: Option<&'static str>,
     /// `address:port program pid`.
     pub(crate) listeners: Vec<String>,
+    /// What is in its logs.
+    pub(crate) says: String,
     /// More lines of its report.
     pub(crate) further: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl Machine {
             "facts" => self.facts(),
             "read-settings" => self.settings(),
             "leftovers" => String::new(),
+            "snapshot" => self.snapshot(&script.args[0]),
             "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
             "read-admin-conf" if self.is_member() => {
                 "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
@@ -74,6 +77,13 @@ impl Machine {
         }
     }
 
+    fn snapshot(&self, mark: &str) -> String {
+        let (name, says) = (&self.hostname, &self.says);
+        format!(
+            "\n{mark} system\nthe machine {name}\n\n{mark} logs/kubelet.log\n{says}\n\n{mark} end\n"
+        )
+    }
+
     fn settings(&self) -> String {
         let mut lines = String::new();
         for name in ["vrrp", "proxy"] {
@@ -82,6 +92,7 @@ impl Machine {
                 lines.push_str(&format!("{name}|{line}\n"));
             }
         }
+        lines.push_str("lbnode|lbnode 0.1.0 (commit a, x)\n");
         lines
     }
 

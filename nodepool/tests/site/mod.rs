@@ -16,8 +16,8 @@ use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
 use nodepool::commands::{
-    Artefacts, Consent, Create, Leave, Look, Looked, Outcome, Reset, Update, create, look,
-    reset_nodes, update,
+    Artefacts, Consent, Create, Leave, Look, Looked, Outcome, Reset, Snapshot, Taken, Update,
+    create, look, reset_nodes, snapshot, update,
 };
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) texts: BTreeMap<String, String>,
     /// The objects in it, as `Kind/name`.
     pub(crate) applied: BTreeMap<String, serde_json::Value>,
+    /// Events of the cluster.
+    pub(crate) collected: Vec<serde_json::Value>,
     /// Deployments and DaemonSets of others.
     pub(crate) workloads: Vec<serde_json::Value>,
     /// The manifest that the API refuses.
@@ -107,6 +109,7 @@ impl Site {
             token_secrets: Vec::new(),
             texts: BTreeMap::new(),
             applied: BTreeMap::new(),
+            collected: Vec::new(),
             workloads: Vec::new(),
             refuses: None,
             made: serde_json::Value::Null,
@@ -203,6 +206,21 @@ impl Site {
             consent: Consent::Given,
         };
         reset_nodes(&world, input).await
+    }
+
+    /// One `lbctl snapshot`; the cluster file says this.
+    pub(crate) async fn snapshot(&self, file: &str) -> Result<Taken, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "snapshot");
+        let world = self.world(&interrupt, &log);
+        let input = Snapshot {
+            desired: &self.desired,
+            workspace: &workspace,
+            file,
+            archive: None,
+        };
+        snapshot(&world, input).await
     }
 
     /// The look that `lbctl check preflight` takes.
@@ -473,6 +491,7 @@ fn artefacts(folder: &Path) -> Artefacts {
             path,
             architecture: "amd64".to_owned(),
             sha256: nodepool::digest::sha256(b"lbnode"),
+            version: Some("0.1.0 (commit a)".to_owned()),
             image: Archive {
                 bytes: b"sha256:image".to_vec(),
                 digest: "sha256:image".to_owned(),

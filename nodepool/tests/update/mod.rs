@@ -1,6 +1,8 @@
 //! `update cluster` against scripted machines: one node at a time, the owner last, and on from every interruption.
 
 mod joining;
+mod maintenance;
+mod releases;
 mod removal;
 
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::api::ClusterApi;
-use crate::core::cluster_view::ClusterView;
+use crate::core::cluster_view::{ClusterView, Drain};
 use crate::core::desired::Desired;
 use crate::core::plan::{Plan, Situation, Stage, StageName};
 use crate::core::update::{self, Balancers, Leaver};
@@ -155,7 +155,7 @@ pub(super) async fn outline(
             format!("remove {name} ({address}), which does not answer{etcd}: keep it off the network until it has been cleaned, its router would take the virtual IP")
         });
         if let Some(node) = &leaver.node {
-            let losses = api.losses(node).await?;
+            let losses = api.losses(node, Drain::Leaves).await?;
             lines.extend(losses.iter().map(|loss| format!("  lost: {loss}")));
         }
     }

@@ -3,8 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
 
 mod leave;
+mod maintenance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use super::preflight;
 use super::software::Artefacts;
 use super::target::Target;
 use crate::cli;
-use crate::core::desired::{Desired, Role};
+use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::plan::{self, Stage, StageName};
 use crate::core::preflight::Reach;
@@ -102,7 +103,11 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
     let command = input.leave.command();
     let fleet = Fleet::connect(world, desired).await?;
     let locks = lock(world, &fleet, command).await?;
-    let (mut facts, absent) = look(world, &fleet, input).await?;
+    let Seen {
+        mut facts,
+        absent,
+        dark,
+    } = look(world, &fleet, input).await?;
     for why in &absent {
         world.ui.note(&format!("warning: {why}; it is left out"));
     }
@@ -118,17 +123,26 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
         .hint("`lbctl create cluster` with this file makes it"));
     };
 
+    maintenance::all_rest(desired, &view, &dark)?;
+    for (address, cause) in &dark {
+        let text = format!("{address}: {cause}; it is in maintenance and left out");
+        world.ui.note(&text);
+    }
+
     let situation = cluster.situation(&facts, Some(&view));
     let leavers = input.leave.leavers(&situation)?;
     let (bring, turns) = (update::bring(&situation), update::turns(&situation));
     let rest = input.leave.limit(plan::plan_beside_members(&situation));
-    let settings = read_settings(&fleet, turns.keys().copied()).await;
+    let changing: BTreeSet<IpAddr> = turns.keys().chain(bring.machines.keys()).copied().collect();
+    let settings = read_settings(&fleet, changing.into_iter()).await;
     let made = cluster.api()?.cluster_configuration().await?;
     let mut refused = update::refusals(&situation, &made, &settings);
     refused.extend(update::replaces(&situation, &leavers));
     refused.extend(update::forgotten(&situation, &settings, &leavers));
-    refused.extend(update::in_maintenance(&situation, &turns, input.cluster));
+    let pauses = update::pauses(&situation);
+    refused.extend(update::in_maintenance(&situation, &bring, &turns, &pauses));
     refuse(&refused)?;
+    maintenance::guard(&situation, &fleet, cluster.api()?, &pauses).await?;
     let forced = input.leave.is_forced();
     let departure = Departure::meet(world, &desired.name, leavers, &view, forced, command).await?;
     // What the machines themselves say of their roles is known only now.
@@ -140,6 +154,7 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
         leave::guard(&situation, &departure.leavers, &balancers)?;
     }
     let mut lines = update::outline(&situation, &bring, &turns, &settings, &rest);
+    lines.extend(maintenance::outline(cluster.api()?, &pauses).await?);
     lines.extend(leave::outline(cluster.api()?, &departure).await?);
     lines.extend(cluster.rehearse().await?);
     agree(world.ui, input.consent, &lines)?;
@@ -153,14 +168,17 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
     }
     let vips: Vec<IpAddr> = desired.vips().collect();
     departure.stop_routers(world, &vips).await?;
+    maintenance::stop_what_was_begun(world, &fleet, &cluster, &pauses, &mut facts).await?;
     // Those who have the virtual IP know of the new routers before these begin.
     roll_out(world, &fleet, &mut cluster, &mut facts).await?;
+    maintenance::end(world, &cluster, &pauses).await?;
     let members = facts.len() - update::joiners(desired, &facts).count();
     stages(world, &fleet, &mut cluster, &mut facts, input.leave).await?;
     if facts.len() > members {
         // Whoever has joined becomes well before anybody goes.
         roll_out(world, &fleet, &mut cluster, &mut facts).await?;
     }
+    maintenance::begin(world, &fleet, &mut cluster, &pauses, &mut facts).await?;
     for leaver in &departure.leavers {
         if let Some(view) = cluster.view(&facts).await?.filter(|_| !forced) {
             let one = std::slice::from_ref(leaver);
@@ -203,13 +221,15 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
 pub(super) async fn correct_members(
     world: &World<'_>,
     fleet: &Fleet<'_>,
-    file: &Cluster,
     cluster: &mut run::Cluster<'_>,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<bool, Failure> {
     let view = cluster.view(facts).await?;
     let situation = cluster.situation(facts, view.as_ref());
     let (bring, turns) = (update::bring(&situation), update::turns(&situation));
+    let pauses = update::pauses(&situation);
+    let maintained = update::in_maintenance(&situation, &bring, &turns, &pauses);
+    refuse(&maintained)?;
     if view.is_none() || turns.is_empty() {
         return Ok(false);
     }
@@ -218,7 +238,6 @@ pub(super) async fn correct_members(
     let mut refused = update::refusals(&situation, &made, &settings);
     refused.extend(update::would_forget(&situation));
     refused.extend(update::forgotten(&situation, &settings, &[]));
-    refused.extend(update::in_maintenance(&situation, &turns, file));
     refuse(&refused)?;
     let failures = run_stage(world, fleet, &cluster.work(), &bring, facts).await;
     world.interrupt.check()?;
@@ -264,19 +283,24 @@ async fn stages(
     }
 }
 
-/// The facts of all machines, and which workers do not answer; nobody else may be missing. Where some are to join,
-/// everything is looked at as it is before a cluster is made.
-async fn look(
-    world: &World<'_>,
-    fleet: &Fleet<'_>,
-    input: Update<'_>,
-) -> Result<(BTreeMap<IpAddr, Facts>, Vec<String>), Failure> {
+/// What is known of the machines.
+struct Seen {
+    facts: BTreeMap<IpAddr, Facts>,
+    /// Workers that do not answer, in words.
+    absent: Vec<String>,
+    /// Machines in maintenance that do not answer.
+    dark: Vec<maintenance::Dark>,
+}
+
+/// The facts of all machines; who does not answer must be a worker or in maintenance. Where some are to join, everything
+/// is looked at as it is before a cluster is made.
+async fn look(world: &World<'_>, fleet: &Fleet<'_>, input: Update<'_>) -> Result<Seen, Failure> {
     let paths = plan::watched_paths(input.artefacts.bundle.as_ref());
-    let (facts, absent) = known(input.desired, fleet.facts(false, &paths).await)?;
-    let joins = update::joiners(input.desired, &facts).next().is_some()
-        && plan::cluster_lives(input.desired, &facts);
+    let seen = known(input.desired, fleet.facts(false, &paths).await)?;
+    let joins = update::joiners(input.desired, &seen.facts).next().is_some()
+        && plan::cluster_lives(input.desired, &seen.facts);
     if !joins || !input.leave.lets_join() {
-        return Ok((facts, absent));
+        return Ok(seen);
     }
     let look = preflight::Look {
         cluster: input.cluster,
@@ -290,26 +314,30 @@ async fn look(
     known(input.desired, looked.machines)
 }
 
-fn known(
-    desired: &Desired,
-    machines: BTreeMap<IpAddr, Reach>,
-) -> Result<(BTreeMap<IpAddr, Facts>, Vec<String>), Failure> {
-    let (mut facts, mut absent) = (BTreeMap::new(), Vec::new());
+fn known(desired: &Desired, machines: BTreeMap<IpAddr, Reach>) -> Result<Seen, Failure> {
+    let mut seen = Seen {
+        facts: BTreeMap::new(),
+        absent: Vec::new(),
+        dark: Vec::new(),
+    };
     for (address, reach) in machines {
         let machine = desired.machine(address);
-        let worker = machine.is_some_and(|machine| {
-            machine.role == Role::Worker && machine.load_balancer.is_none() && !machine.lbnode
-        });
+        let worker = machine.is_some_and(|machine| !machine.serves());
         match reach {
-            Reach::Up(known) => drop(facts.insert(address, *known)),
-            Reach::Down { cause, .. } if worker => absent.push(format!("{address}: {cause}")),
+            Reach::Up(known) => drop(seen.facts.insert(address, *known)),
+            Reach::Down { cause, .. } if machine.is_some_and(|machine| machine.maintenance) => {
+                seen.dark.push((address, cause));
+            }
+            Reach::Down { cause, .. } if worker => {
+                seen.absent.push(format!("{address}: {cause}"));
+            }
             Reach::Down { cause, fix, .. } => {
                 let text = format!("{address}: {cause}; nothing was changed");
                 return Err(Failure::failed(text).hint(fix));
             }
         }
     }
-    Ok((facts, absent))
+    Ok(seen)
 }
 
 fn refuse(refused: &[Refused]) -> Result<(), Failure> {

@@ -273,7 +273,8 @@ impl Planner<'_> {
     fn prepare(&self) -> Stage {
         let maker = self.maker();
         self.machines(StageName::Prepare, |machine, facts| {
-            let left_alone = self.members == Members::LeftAlone && facts.member.is_some();
+            let alone = self.members == Members::LeftAlone || machine.maintenance;
+            let left_alone = alone && facts.member.is_some();
             if !left_alone && maker.is_none_or(|maker| maker == machine.address) {
                 self.situation.prepare(machine, facts)
             } else {

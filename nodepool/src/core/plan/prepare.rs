@@ -5,8 +5,9 @@ use crate::bundle::Bundle;
 use crate::core::desired::Machine;
 use crate::core::facts::{ConfigOwner, Facts};
 use crate::core::step::Step;
+use crate::core::update::rests;
 use crate::lbnode;
-use crate::manifest::{self, NodeFile, cni, containerd, kubelet};
+use crate::manifest::{self, NodeFile, cni, containerd, kubelet, static_pod};
 
 impl Situation<'_> {
     /// Order inside: software, containerd, images, then the balancer's configuration, image, manifest.
@@ -100,13 +101,17 @@ impl Situation<'_> {
         steps
     }
 
-    /// Files of the API load balancer that differ. The static pods, last, restart it.
+    /// Files of the API load balancer that differ. The static pods, last, restart it. A router that rests is not begun.
     pub(in crate::core) fn turn(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
         let mut files = manifest::load_balancer_configs(machine);
         files.extend(manifest::load_balancer_pods(
             machine,
             &self.lbnode.image.digest,
         ));
+        if rests(machine, facts) {
+            let router = static_pod::VRRP.path();
+            files.retain(|file| file.path != router);
+        }
         missing(facts, files)
     }
 

@@ -53,6 +53,9 @@ pub struct PoolState {
     pub ipv6: Usage,
     /// Whether it gives addresses.
     pub ready: bool,
+    /// Since when it does, or does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Why not, or what else there is to know.
     pub why: String,
 }
@@ -182,6 +185,7 @@ fn pool(object: &Value) -> PoolState {
         ipv4: usage("ipv4"),
         ipv6: usage("ipv6"),
         ready: ready.is_some_and(|one| one["status"] == "True"),
+        since: ready.and_then(|one| one["lastTransitionTime"].as_str().map(str::to_owned)),
         why: ready.map_or_else(
             || "no controller has described it yet".to_owned(),
             |one| format!("{}: {}", text(&one["reason"]), text(&one["message"])),

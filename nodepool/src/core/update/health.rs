@@ -56,6 +56,12 @@ impl Balancer {
             None => Some("its router says nothing".to_owned()),
             Some(router) => {
                 let is = |state| router.state.eq_ignore_ascii_case(state);
+                // One that was just restarted must hear whoever has the virtual IP: that one may be of another release.
+                if image_digest.is_some() && is("backup") && router.hears_nobody() {
+                    return Some(
+                        "its router is a backup and hears no owner of the virtual IP".to_owned(),
+                    );
+                }
                 let well = is("active") || is("backup");
                 (!well).then(|| format!("its router is in state {}: {}", router.state, router.why))
             }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! refusals ─► bring lbnode (all at once) ─► routers of leavers stop ─► turns (one node at a time)
-//!     ─► joins, network, labels ─► leavers go ─► routes to them go ─► objects
+//!     ─► who was in maintenance is in service ─► joins, network, labels ─► who is to be in maintenance is emptied
+//!     ─► leavers go ─► routes to them go ─► objects
 //! ```
 //!
 //! A leaver's router stops before its peers forget it: it would hear nobody any more and take the virtual IP.
@@ -12,6 +13,7 @@
 
 mod forget;
 mod health;
+mod maintenance;
 mod order;
 mod outline;
 mod refusal;
@@ -22,10 +24,11 @@ mod tests;
 
 pub use forget::{forgotten, would_forget};
 pub use health::{Balancer, Balancers};
+pub use maintenance::{Pause, Pauses, in_maintenance, leaves_too_few, pauses, rests, still_in_use};
 pub use order::{Next, Waiting, bring, members_with_balancer, next, turn, turns};
 pub use outline::outline;
-pub use refusal::{Refused, in_maintenance, refusals};
+pub use refusal::{Refused, refusals};
 pub use removal::{
     Leaver, breaks_quorum, joiners, last_balancer, lives, mistaken, replaces, unlisted,
 };
-pub use settings::{NodeSettings, differences};
+pub use settings::{Announced, NodeSettings, RouterFile, differences};

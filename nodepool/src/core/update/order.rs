@@ -32,10 +32,11 @@ pub struct Waiting {
     pub why: String,
 }
 
-/// Machines that belong to the cluster and run an API load balancer.
+/// Machines that belong to the cluster, run an API load balancer, and are not in maintenance.
 pub fn members_with_balancer(situation: &Situation<'_>) -> Vec<IpAddr> {
     let machines = situation.desired.machines.iter();
     let balancers = machines.filter(|machine| machine.load_balancer.is_some());
+    let balancers = balancers.filter(|machine| !machine.maintenance);
     let member = |address: &IpAddr| {
         let facts = situation.facts.get(address);
         facts.is_some_and(|facts| facts.member.is_some())
@@ -46,10 +47,16 @@ pub fn members_with_balancer(situation: &Situation<'_>) -> Vec<IpAddr> {
         .collect()
 }
 
-/// The node binary and its image for members that lack them: nothing restarts by it, so all at once.
+/// The node binary and its image for members that lack them: nothing restarts by it, so all at once. A worker in
+/// maintenance gets them when it is back.
 pub fn bring(situation: &Situation<'_>) -> Stage {
     Stage {
-        machines: work(situation, |machine, facts| situation.bring(machine, facts)),
+        machines: work(situation, |machine, facts| {
+            if machine.maintenance && !machine.serves() {
+                return Vec::new();
+            }
+            situation.bring(machine, facts)
+        }),
         ..Stage::empty(StageName::Bring)
     }
 }

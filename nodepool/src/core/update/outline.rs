@@ -8,7 +8,7 @@ use super::settings::{NodeSettings, differences};
 use crate::core::plan::{Plan, Situation, Stage, StageName};
 use crate::core::step::{ApiStep, Step};
 
-/// Lines for the operator; empty: nothing to do. `bring` and `turns` as planned, `settings` of the nodes with a turn,
+/// Lines for the operator; empty: nothing to do. `bring` and `turns` as planned, `settings` of the nodes in them,
 /// `plan` of everything else.
 pub fn outline(
     situation: &Situation<'_>,
@@ -31,6 +31,7 @@ pub fn outline(
             "bring lbnode and its image to {}",
             names(bring.machines.keys().collect())
         ));
+        lines.extend(versions(situation, bring, settings, &names));
     }
     if !turns.is_empty() {
         lines.push(format!(
@@ -70,4 +71,30 @@ pub fn outline(
         }
     }
     lines
+}
+
+/// Which lbnode takes the place of which, a line each.
+fn versions(
+    situation: &Situation<'_>,
+    bring: &Stage,
+    settings: &BTreeMap<IpAddr, NodeSettings>,
+    names: &dyn Fn(Vec<&IpAddr>) -> String,
+) -> Vec<String> {
+    let new = situation.lbnode.version.as_deref().unwrap_or("unknown");
+    let mut olds: BTreeMap<&str, Vec<&IpAddr>> = BTreeMap::new();
+    for address in bring.machines.keys() {
+        let old = settings
+            .get(address)
+            .and_then(|known| known.lbnode.as_deref());
+        olds.entry(old.unwrap_or("none")).or_default().push(address);
+    }
+    let line = |(old, addresses): (&str, Vec<&IpAddr>)| {
+        let names = names(addresses);
+        if old == new {
+            format!("  lbnode {old}: another build of it ({names})")
+        } else {
+            format!("  lbnode {old} -> {new} ({names})")
+        }
+    };
+    olds.into_iter().map(line).collect()
 }

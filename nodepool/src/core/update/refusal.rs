@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cluster_config::Cluster;
 use serde_json::Value;
 
 use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
-use crate::core::step::Step;
 use crate::manifest::{VRRP_CONFIG, static_pod};
 
 /// A change that is refused.
@@ -44,6 +42,13 @@ pub fn refusals(
         if settings.vrrp.is_none() {
             let name = facts.map_or_else(String::new, |facts| facts.hostname.clone());
             let path = static_pod::VRRP.path();
+            if let Some(foreign) = &settings.foreign {
+                all.push(Refused {
+                    what: format!("{name} ({address}): its {VRRP_CONFIG} is of another release (`apiVersion: {foreign}`): whether the routers of this one would hear it is not known"),
+                    hint: format!("run this command with the `lbctl` that wrote it, or a newer one; or stop this router (`rm {path}` on the node) and run this command again"),
+                });
+                continue;
+            }
             all.push(Refused {
                 what: format!("{name} ({address}): its router runs, and its settings cannot be read from {VRRP_CONFIG}: whether the others would hear it is not known"),
                 hint: format!("put that file back as it was; or stop this router (`rm {path}` on the node) and run this command again"),
@@ -61,28 +66,6 @@ pub fn refusals(
         }
     }
     all
-}
-
-/// Turns of nodes that are in maintenance: somebody works on them.
-pub fn in_maintenance(
-    situation: &Situation<'_>,
-    turns: &BTreeMap<IpAddr, Vec<Step>>,
-    cluster: &Cluster,
-) -> Vec<Refused> {
-    let nodes = cluster.nodes().filter(|node| cluster.in_maintenance(node));
-    let addresses = nodes.map(|node| IpAddr::V4(node.address()));
-    let concerned = addresses.filter(|address| turns.contains_key(address));
-    let refused = concerned.map(|address| {
-        let facts = situation.facts.get(&address);
-        let name = facts.map_or_else(|| address.to_string(), |facts| facts.hostname.clone());
-        Refused {
-            what: format!(
-                "{name} ({address}) is in maintenance, and its API load balancer would be restarted"
-            ),
-            hint: "first take it out of `maintenanceBlocks`".to_owned(),
-        }
-    });
-    refused.collect()
 }
 
 /// What a cluster keeps for its life, and the version, which changes in another way.

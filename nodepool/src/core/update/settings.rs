@@ -1,19 +1,58 @@
 //! Settings on the nodes against those of the file: what differs, in words, and what cannot change node by node.
 
-use cluster_config::node::VrrpConfig;
+use std::net::IpAddr;
+
+use cluster_config::node;
 use cluster_config::node::vrrp::VirtualRouter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::core::desired::LoadBalancer;
+use crate::lbnode::spoken_version;
 
 /// What a node's files say at the moment; absent: no file, or one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NodeSettings {
     /// `/etc/lbnode/vrrp.yaml`.
-    pub vrrp: Option<VrrpConfig>,
+    pub vrrp: Option<RouterFile>,
     /// `/etc/lbnode/proxy.yaml`.
     pub proxy: Option<Value>,
+    /// Version and commit of the lbnode on it.
+    pub lbnode: Option<String>,
+    /// What `apiVersion` of `vrrp.yaml` says, where this program does not know it.
+    pub foreign: Option<String>,
+}
+
+/// `/etc/lbnode/vrrp.yaml` as any release wrote it: of what a newer one may have added nothing is needed here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouterFile {
+    /// What decides who hears whom.
+    pub routers: Vec<Announced>,
+    /// All of it.
+    whole: Value,
+}
+
+/// What others must know of a virtual router to hear it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// Its ID.
+    #[serde(rename = "virtualRouterID")]
+    pub virtual_router_id: u8,
+    /// The node's own address.
+    pub source_address: IpAddr,
+    /// Whom it hears; empty: multicast.
+    #[serde(default)]
+    pub peers: Vec<IpAddr>,
+    /// The virtual addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl RouterFile {
+    fn read(whole: Value) -> Option<Self> {
+        let routers = serde_json::from_value(whole.get("routers")?.clone()).ok()?;
+        Some(Self { routers, whole })
+    }
 }
 
 impl NodeSettings {
@@ -27,11 +66,21 @@ impl NodeSettings {
             }
             whole
         };
+        let known = |name: &str| {
+            let whole: Option<Value> = serde_saphyr::from_str(&file(name)).ok();
+            whole.filter(Value::is_object)
+        };
+        let vrrp = known("vrrp|");
+        let version = vrrp.as_ref().and_then(|vrrp| vrrp["apiVersion"].as_str());
+        let foreign = version.filter(|version| *version != node::API_VERSION);
+        let foreign = foreign.map(str::to_owned);
         Self {
-            vrrp: serde_saphyr::from_str(&file("vrrp|")).ok(),
-            proxy: serde_saphyr::from_str(&file("proxy|"))
-                .ok()
-                .filter(Value::is_object),
+            proxy: known("proxy|"),
+            lbnode: spoken_version(file("lbnode|").trim()),
+            vrrp: vrrp
+                .filter(|_| foreign.is_none())
+                .and_then(RouterFile::read),
+            foreign,
         }
     }
 
@@ -57,7 +106,7 @@ impl NodeSettings {
     }
 }
 
-fn strange(old: &VirtualRouter, new: &VirtualRouter) -> Vec<String> {
+fn strange(old: &Announced, new: &VirtualRouter) -> Vec<String> {
     let mut reasons = Vec::new();
     if old.virtual_router_id != new.virtual_router_id {
         reasons.push(format!(
@@ -72,25 +121,19 @@ fn strange(old: &VirtualRouter, new: &VirtualRouter) -> Vec<String> {
         ));
     }
     if old.addresses != new.addresses {
-        let list = |router: &VirtualRouter| {
-            let addresses = router.addresses.iter().map(ToString::to_string);
+        let list = |addresses: &[IpAddr]| {
+            let addresses = addresses.iter().map(ToString::to_string);
             addresses.collect::<Vec<_>>().join(", ")
         };
         reasons.push(format!(
             "`loadBalancer.vips`: {} becomes {}",
-            list(old),
-            list(new)
+            list(&old.addresses),
+            list(&new.addresses)
         ));
     }
-    let mode = |router: &VirtualRouter| !router.peers.is_empty();
-    let alone = old.peers.is_empty() && new.peers.is_empty();
-    if !alone && mode(old) != mode(new) {
-        let word = |router| if mode(router) { "true" } else { "false" };
-        reasons.push(format!(
-            "`loadBalancer.vrrp.unicast`: {} becomes {}",
-            word(old),
-            word(new)
-        ));
+    let (was, is) = (!old.peers.is_empty(), !new.peers.is_empty());
+    if was != is {
+        reasons.push(format!("`loadBalancer.vrrp.unicast`: {was} becomes {is}"));
     }
     reasons
 }
@@ -98,8 +141,8 @@ fn strange(old: &VirtualRouter, new: &VirtualRouter) -> Vec<String> {
 /// What differs between a node's settings and the file's: `vrrp routers[0].priority: 240 becomes 160`.
 pub fn differences(settings: &NodeSettings, wanted: &LoadBalancer) -> Vec<String> {
     let mut all = Vec::new();
-    let vrrp = settings.vrrp.as_ref().map(value);
-    compare("vrrp ", vrrp.as_ref(), &value(&wanted.vrrp), &mut all);
+    let vrrp = settings.vrrp.as_ref().map(|vrrp| &vrrp.whole);
+    compare("vrrp ", vrrp, &value(&wanted.vrrp), &mut all);
     let proxy = settings.proxy.as_ref();
     compare("proxy ", proxy, &value(&wanted.proxy), &mut all);
     all

@@ -84,11 +84,16 @@ impl Cluster<'_> {
         })
     }
 
-    /// Nodes of machines that are not looked at (they may be without power) are not waited for.
+    /// Nodes of machines that are not looked at (they may be without power) or in maintenance are not waited for.
     async fn wait_ready(&self, facts: &BTreeMap<IpAddr, Facts>) -> Result<(), Failure> {
+        let in_service = |address: IpAddr| {
+            let machine = self.desired.machine(address);
+            !machine.is_some_and(|machine| machine.maintenance)
+        };
         let names: BTreeSet<&str> = facts
-            .values()
-            .map(|facts| facts.hostname.as_str())
+            .iter()
+            .filter(|(address, _)| in_service(**address))
+            .map(|(_, facts)| facts.hostname.as_str())
             .collect();
         let waiting = |view: &ClusterView| {
             let nodes = view.nodes.iter();

@@ -1,6 +1,7 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
 mod removal;
+mod snapshot;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -361,10 +362,14 @@ fn settings_are_printed_with_the_name_of_their_file() {
     let mut script = read_settings();
     script.body = script
         .body
-        .replace("/etc/lbnode", &folder.path().display().to_string());
+        .replace("/etc/lbnode", &folder.path().display().to_string())
+        .replace("lbnode version", "echo 'lbnode 0.1.0 (commit a, x)'");
     let ran = run(&script, folder.path(), 0);
     assert_eq!(
         (ran.status, ran.output.as_str()),
-        (0, "vrrp|a: 1\nvrrp|b: |\nvrrp|  c\n")
+        (
+            0,
+            "vrrp|a: 1\nvrrp|b: |\nvrrp|  c\nlbnode|lbnode 0.1.0 (commit a, x)\n"
+        )
     );
 }

@@ -67,6 +67,7 @@ pub(super) fn lbnode() -> Lbnode {
         path: "lbnode".into(),
         architecture: "amd64".to_owned(),
         sha256: "sum".to_owned(),
+        version: Some("0.1.0 (commit a)".to_owned()),
         image: Archive {
             bytes: Vec::new(),
             digest: String::new(),

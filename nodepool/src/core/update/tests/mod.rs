@@ -1,3 +1,4 @@
+mod releases;
 mod removal;
 mod standing;
 
@@ -54,6 +55,7 @@ fn scene() -> Scene {
         path: "lbnode".into(),
         architecture: "amd64".to_owned(),
         sha256: "sum".to_owned(),
+        version: Some("0.1.0 (commit a)".to_owned()),
         image: Archive {
             bytes: Vec::new(),
             digest: DIGEST.to_owned(),
@@ -125,6 +127,7 @@ fn router(state: &str) -> RouterState {
         state: state.to_owned(),
         since: String::new(),
         why: "why".to_owned(),
+        routers: Vec::new(),
     }
 }
 
