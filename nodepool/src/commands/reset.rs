@@ -184,6 +184,16 @@ pub async fn reset_nodes(world: &World<'_>, input: Reset<'_>) -> Result<Outcome,
     super::update::update(world, update).await
 }
 
+/// Where SSH reaches the machine that has this address inside the cluster; of others the same.
+fn by_node_ip(file: &Desired, address: Ipv4Addr) -> Ipv4Addr {
+    let mut machines = file.machines.iter();
+    let same = machines.find(|machine| machine.node_ip == IpAddr::V4(address));
+    match same.map(|machine| machine.address) {
+        Some(IpAddr::V4(reached)) => reached,
+        _ => address,
+    }
+}
+
 /// Addresses, as in the file, of the machines that are named.
 async fn addresses(
     world: &World<'_>,
@@ -194,7 +204,7 @@ async fn addresses(
     let mut names = Vec::new();
     for name in input.names {
         match name.parse() {
-            Ok(address) => addresses.push(address),
+            Ok(address) => addresses.push(by_node_ip(file, address)),
             Err(_) => names.push(name),
         }
     }

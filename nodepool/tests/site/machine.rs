@@ -45,6 +45,14 @@ impl Machine {
         }
     }
 
+    /// SSH has a network of its own when this is not the machine's address.
+    pub(crate) fn reached_at(mut self, address: IpAddr) -> Self {
+        if self.address != Some(address) {
+            self.further.push(format!("address=eth1 {address}/24"));
+        }
+        self
+    }
+
     pub(crate) fn is_member(&self) -> bool {
         self.member.is_some()
     }
@@ -272,7 +280,12 @@ impl Machine {
                     "its router was stopped before"
                 );
                 let address = self.address.expect("a machine has an address");
-                *self = Self::bare(&self.hostname, address);
+                let network = |line: &String| line.starts_with("address=");
+                let further = self.further.iter().filter(|line| network(line));
+                *self = Self {
+                    further: further.cloned().collect(),
+                    ..Self::bare(&self.hostname, address)
+                };
             }
             "start-unit" if !half => {
                 self.units.insert(args[0].clone());

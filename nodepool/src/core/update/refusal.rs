@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use cluster_config::Cluster;
 use serde_json::Value;
 
+use super::order::members_with_balancer;
 use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
@@ -30,6 +31,8 @@ pub fn refusals(
 ) -> Vec<Refused> {
     let mut all = fixed(situation, made);
     members(situation, &mut all);
+    // The only router that stays has nobody to be a stranger to: leavers' routers have stopped, joiners' have not begun.
+    let alone = members_with_balancer(situation).len() == 1;
     for (address, settings) in settings {
         let machine = situation.desired.machine(*address);
         let Some(wanted) = machine.and_then(|machine| machine.load_balancer.as_ref()) else {
@@ -48,6 +51,9 @@ pub fn refusals(
                 what: format!("{name} ({address}): its router runs, and its settings cannot be read from {VRRP_CONFIG}: whether the others would hear it is not known"),
                 hint: format!("put that file back as it was; or stop this router (`rm {path}` on the node) and run this command again"),
             });
+        }
+        if alone {
+            continue;
         }
         for what in settings.strangers(wanted) {
             let hint = "routers with the old and with the new setting do not hear each other, and both would have the virtual IP: put it back; or stop all routers (`rm /etc/kubernetes/manifests/lb-vrrp.yaml` on every load-balancer node: the API has no virtual IP then) and run this command again";
