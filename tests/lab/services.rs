@@ -84,10 +84,14 @@ fn a_service_answers(context: &Context) -> Result<()> {
 
 /// What happens to the node that has the address, or to its speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
+    /// No power.
     PowerCut,
+    /// No network.
     CableCut,
+    /// Its speaker is gone at once.
     SpeakerKilled,
+    /// Its speaker says goodbye.
     SpeakerEnded,
 }
 
@@ -119,7 +123,17 @@ impl Fault {
 /// The pods are on the other nodes: it is the address that fails, not the Service behind it.
 fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
     let cluster = &context.fixture()?.cluster;
-    for _ in 0..if context.full { 3 } else { 1 } {
+    fault_on(cluster, fault, limit, if context.full { 3 } else { 1 })
+}
+
+/// On any cluster, some times.
+pub(crate) fn fault_on(
+    cluster: &Cluster<'_>,
+    fault: Fault,
+    limit: Duration,
+    times: usize,
+) -> Result<()> {
+    for _ in 0..times {
         cluster.settle()?;
         let web = Web::new(cluster, "outlives", "Cluster")?;
         web.expose()?;

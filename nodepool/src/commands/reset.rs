@@ -81,7 +81,7 @@ pub(super) async fn reset(
     let fleet = Fleet::connect(world, desired).await?;
     let _locks = lock(world, &fleet, COMMAND).await?;
     let progress = Progress::begin(world.ui, "remove the cluster from its machines");
-    let vips: Vec<IpAddr> = desired.vips().collect();
+    let vips: Vec<IpAddr> = desired.own_vips().collect();
     let resetting = fleet.machines.values().map(|session| async {
         let address = session.address;
         let outcome = reset_machine(world, session, &address.to_string(), &vips, &progress).await;
@@ -111,7 +111,6 @@ fn may_delete(cluster: &Cluster) -> Result<(), Failure> {
 pub(super) async fn nodes(args: &cli::ResetNodes, ui: Ui) -> Result<(), Failure> {
     let target = Target::open(&args.target, "reset nodes", ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let consent = if args.yes {

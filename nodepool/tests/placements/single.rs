@@ -18,8 +18,8 @@ fn single() -> String {
 async fn a_single_control_plane_is_made_changed_and_completed() {
     let mut site = Site::new(&single());
     assert_eq!(site.create().await, Ok(Outcome::Changed));
-    let owner = Some([10, 10, 0, 11].into());
-    assert_eq!(site.inner().balancers.owner, owner);
+    let first: std::net::IpAddr = [10, 10, 0, 11].into();
+    assert_eq!(site.inner().balancers.owner, Some(first));
     site.inner().changes.clear();
     assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
     assert_eq!(site.update(Consent::Asked).await, Ok(Outcome::NothingToDo));
@@ -30,8 +30,11 @@ async fn a_single_control_plane_is_made_changed_and_completed() {
     assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
     {
         let inner = site.inner();
-        assert_eq!(inner.balancers.restarts, [owner.expect("an address")]);
-        assert_eq!((inner.balancers.owner, inner.balancers.moves), (owner, 0));
+        assert_eq!(inner.balancers.restarts, [first]);
+        assert_eq!(
+            (inner.balancers.owner, inner.balancers.moves),
+            (Some(first), 0)
+        );
     }
 
     site.edit(FILE);

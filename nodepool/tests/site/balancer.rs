@@ -56,6 +56,9 @@ impl Inner {
     pub(crate) fn restarted(&mut self, address: IpAddr, script: &Script) {
         let machine = &self.machines[&address];
         let router = (address, "lb-vrrp".to_owned());
+        if script.id == "stop-router" && !self.balancers.shown.contains_key(&router) {
+            return;
+        }
         if script.id == "stop-router" {
             assert!(
                 self.well().iter().any(|other| *other != address),

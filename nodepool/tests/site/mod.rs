@@ -306,7 +306,7 @@ impl Site {
         let mut inner = self.inner();
         if script.id.starts_with("probe-") {
             let interrupted = inner.network.ctrl_c == Some(script.id);
-            let output = network::answer(&inner, address, script);
+            let output = network::answer(&mut inner, address, script);
             if interrupted {
                 self.press_ctrl_c();
             }
@@ -343,16 +343,24 @@ impl Site {
             );
         }
         if script.id == "kubeadm-init" {
+            // It goes by way of the virtual IP.
+            for machine in &self.desired.machines {
+                let stands = inner.machines[&machine.address].stands_alone;
+                assert_eq!(
+                    stands,
+                    machine.is_dedicated_balancer(),
+                    "{}",
+                    machine.address
+                );
+            }
             inner.etcd = BTreeSet::from([inner.node_ip(address)]);
             inner.made = api::made(&self.desired);
         }
-        let vip = self.desired.vip;
-        let name = self.desired.name.clone();
         let machine = inner
             .machines
             .get_mut(&address)
             .expect("a machine of the site");
-        let output = machine.change(script, fault == Some(Fault::Half), vip, &name);
+        let output = machine.change(script, fault == Some(Fault::Half), &self.desired);
         if machine.is_member() {
             let (hostname, role) = (machine.hostname.clone(), machine.role());
             let (index, node_ip) = (inner.nodes.len(), inner.node_ip(address));

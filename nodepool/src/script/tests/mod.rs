@@ -1,6 +1,7 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
 mod removal;
+mod standing;
 
 use std::io::Write as _;
 use std::path::Path;
