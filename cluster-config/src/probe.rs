@@ -138,3 +138,18 @@ pub struct ReachReport {
     /// An echo request that was left to the gateway was answered; absent: not tried.
     pub through_gateway: Option<bool>,
 }
+
+/// Who answers behind a load balancer: the answer of `lbnode probe front`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontReport {
+    /// Stand-ins that answered, by their addresses.
+    pub found: Vec<String>,
+    /// The last connections were all answered.
+    pub steady: bool,
+    /// Answered connections since the last one that was not.
+    pub in_a_row: u32,
+    /// Why the last one that was not answered was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}

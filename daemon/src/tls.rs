@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use tokio_rustls::TlsConnector;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 pub use rustls_pki_types::ServerName;
 
@@ -78,6 +78,41 @@ impl ClientTls {
     #[must_use]
     pub fn connector(&self) -> TlsConnector {
         TlsConnector::from(Arc::clone(&self.config))
+    }
+}
+
+/// A server with a certificate that nobody trusts, for stand-ins whose answers prove nothing but a way.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+}
+
+impl ServerTls {
+    /// Makes a key and a certificate for `name` (a DNS name or an address) that live as long as the process.
+    ///
+    /// # Errors
+    ///
+    /// When `name` is neither, or the system has no randomness.
+    pub fn self_signed(name: &str) -> Result<Self, TlsError> {
+        let provider_error = |reason: String| TlsError::Provider { reason };
+        let made = rcgen::generate_simple_self_signed([name.to_owned()])
+            .map_err(|error| provider_error(error.to_string()))?;
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| provider_error(error.to_string()))?
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .map_err(|error| provider_error(error.to_string()))?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// What tokio-rustls needs to take a connection.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
     }
 }
 
@@ -178,5 +213,20 @@ mod tests {
             ClientTls::from_ca_pem(cut, "ca.crt").unwrap_err().kind(),
             "pem"
         );
+    }
+
+    #[tokio::test]
+    async fn a_self_signed_server_speaks_tls_and_is_not_trusted() {
+        let server = ServerTls::self_signed("127.0.0.1").expect("a certificate");
+        let other = rcgen::generate_simple_self_signed(["other".to_owned()]).expect("a CA");
+        let client = ClientTls::from_ca_pem(other.cert.pem().as_bytes(), "other").expect("a CA");
+        let (near, far) = tokio::io::duplex(65_536);
+        let (acceptor, connector) = (server.acceptor(), client.connector());
+        let name = ServerName::try_from("127.0.0.1").expect("an address");
+        let (accepted, connected) =
+            tokio::join!(acceptor.accept(near), connector.connect(name, far));
+        let refused = connected.expect_err("nobody trusts it").to_string();
+        assert!(refused.contains("UnknownIssuer"), "{refused}");
+        assert!(accepted.is_err());
     }
 }

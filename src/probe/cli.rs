@@ -1,7 +1,7 @@
 //! Arguments of `lbnode probe`.
 
 use std::io::{self, Read as _, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use cluster_config::probe::{SegmentPlan, VipReport};
 use l2::linux::capability::{Capability, require};
 use l2::linux::link::{Interface, Links};
 
-use super::{claim, listen, reach, segment, vip};
+use super::{claim, front, listen, reach, segment, vip};
 
 /// Look at the segment: who answers for an address, which virtual routers are there.
 ///
@@ -33,6 +33,10 @@ enum What {
     Claim(ClaimArgs),
     /// Try to reach an address that another node claims
     Reach(ReachArgs),
+    /// Answer where an API server will listen, until standard input ends
+    StandIn(StandInArgs),
+    /// Connect to a load balancer again and again, and say which stand-ins answer behind it
+    Front(FrontArgs),
 }
 
 /// An address, and where to look for it.
@@ -85,6 +89,40 @@ struct ReachArgs {
     wait_millis: u32,
 }
 
+/// Arguments of `lbnode probe stand-in`.
+#[derive(Debug, clap::Args)]
+struct StandInArgs {
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT")]
+    listen: SocketAddr,
+    /// A word that tells these stand-ins from others
+    #[arg(long, value_name = "WORD")]
+    run: String,
+    /// Seconds after which it ends in any case
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+}
+
+/// Arguments of `lbnode probe front`.
+#[derive(Debug, clap::Args)]
+struct FrontArgs {
+    /// The load balancer
+    #[arg(long, value_name = "IP:PORT")]
+    target: SocketAddr,
+    /// The word of the stand-ins
+    #[arg(long, value_name = "WORD")]
+    run: String,
+    /// A stand-in that should be found, by its address; may be given several times
+    #[arg(long, value_name = "IP")]
+    wanted: Vec<IpAddr>,
+    /// Milliseconds to go on when answers are steady and not every stand-in was found
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    linger_millis: u32,
+    /// Milliseconds to try
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=120_000))]
+    wait_millis: u32,
+}
+
 /// Arguments of `lbnode probe vrrp`.
 #[derive(Debug, clap::Args)]
 struct VrrpArgs {
@@ -104,6 +142,11 @@ pub(crate) fn run(args: Args) -> ExitCode {
         What::Segment => probe_segment(),
         What::Claim(args) => claim_address(&args),
         What::Reach(args) => try_to_reach(&args),
+        What::StandIn(args) => {
+            let most = Duration::from_secs(args.seconds.into());
+            front::stand_in(args.listen, &args.run, most)
+        }
+        What::Front(args) => look_behind(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -175,6 +218,17 @@ fn try_to_reach(args: &ReachArgs) -> anyhow::Result<()> {
     };
     let wait = Duration::from_millis(args.wait_millis.into());
     print(&reach::attempt(interface, question, wait)?)
+}
+
+fn look_behind(args: FrontArgs) -> anyhow::Result<()> {
+    let question = front::Question {
+        target: args.target,
+        run: args.run,
+        wanted: args.wanted.iter().map(ToString::to_string).collect(),
+        linger: Duration::from_millis(args.linger_millis.into()),
+        wait: Duration::from_millis(args.wait_millis.into()),
+    };
+    print(&front::look(&question)?)
 }
 
 fn links() -> anyhow::Result<Links> {

@@ -6,6 +6,7 @@
 
 mod claim;
 pub(crate) mod cli;
+mod front;
 mod hello;
 mod listen;
 mod meeting;

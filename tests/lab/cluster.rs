@@ -163,7 +163,11 @@ fn reset_leaves_nothing(context: &Context) -> Result<()> {
 
 /// Fails when the machine has a file, process, container, image, rule, route or interface more
 /// than before the cluster was created.
-fn nothing_of_ours(lab: &Lab, machine: Machine, before: &BTreeSet<String>) -> Result<()> {
+pub(crate) fn nothing_of_ours(
+    lab: &Lab,
+    machine: Machine,
+    before: &BTreeSet<String>,
+) -> Result<()> {
     let after = files(lab, machine)?;
     let left: Vec<_> = after.difference(before).collect();
     ensure!(left.is_empty(), "{machine} has files left: {left:?}");

@@ -15,6 +15,7 @@ mod interruptions;
 mod kubectl;
 mod kubelet;
 mod machines;
+mod placements;
 mod preflight;
 mod refusals;
 mod rights;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         refusals::SCENARIOS,
         preflight::SCENARIOS,
         interruptions::SCENARIOS,
+        placements::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lab_tests::cluster::Cluster;
 use lab_tests::figures::milliseconds;
 use lab_tests::roster::OUTSIDE;
 use lab_tests::service::{
@@ -161,6 +162,16 @@ fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
         judge(&trial(setting, fault)?, limit)?;
     }
     Ok(())
+}
+
+/// On a cluster that is not the shared one, once.
+pub(crate) fn fault_on(cluster: &Cluster<'_>, fault: Fault, limit: Duration) -> Result<()> {
+    let setting = Setting {
+        cluster,
+        contestant: Contestant::Lbnode,
+        audience: Audience::Neighbour,
+    };
+    judge(&trial(setting, fault)?, limit)
 }
 
 /// Once, and only when there is time.

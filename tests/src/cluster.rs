@@ -43,13 +43,15 @@ impl Programs {
     }
 }
 
-/// A cluster of three control-plane machines whose API has the lab's usual VIP.
+/// A cluster of control-plane machines whose API has the lab's usual VIP.
 #[derive(Debug)]
 pub struct Cluster<'lab> {
     /// The lab that its machines are in.
     pub lab: &'lab Lab,
-    /// Its machines.
+    /// Its control-plane machines.
     pub machines: Vec<Machine>,
+    /// Its API load balancers, when they are not those.
+    balancers: Option<Vec<Machine>>,
     programs: Programs,
     name: String,
     file: PathBuf,
@@ -74,6 +76,7 @@ impl<'lab> Cluster<'lab> {
         Ok(Self {
             lab,
             machines: machines.to_vec(),
+            balancers: None,
             programs,
             name: cluster_name(text)?,
             file,
@@ -85,7 +88,25 @@ impl<'lab> Cluster<'lab> {
 
     /// The same cluster after its file was edited; with the machines that it is to have then.
     pub fn edited(&self, machines: &[Machine], text: &str) -> Result<Self> {
-        Self::new(self.lab, self.programs.clone(), machines, text)
+        let edited = Self::new(self.lab, self.programs.clone(), machines, text)?;
+        Ok(Self {
+            balancers: self.balancers.clone(),
+            ..edited
+        })
+    }
+
+    /// The same, with the API's load balancers on these machines; on none: they are somebody else's.
+    #[must_use]
+    pub fn with_balancers(self, balancers: &[Machine]) -> Self {
+        Self {
+            balancers: Some(balancers.to_vec()),
+            ..self
+        }
+    }
+
+    /// Machines with an API load balancer.
+    pub fn balancers(&self) -> &[Machine] {
+        self.balancers.as_deref().unwrap_or(&self.machines)
     }
 
     /// The same, reached with another key.
@@ -242,6 +263,12 @@ impl<'lab> Cluster<'lab> {
     /// Waits until all is as it should be before a fault: every node Ready, every API server and
     /// every proxy, router, controller and speaker ready, one owner, and no failed connection for three seconds.
     pub fn settle(&self) -> Result<Machine> {
+        self.calm()?;
+        self.owner()
+    }
+
+    /// The same, where the VIP may be on no machine of the cluster.
+    pub fn calm(&self) -> Result<()> {
         let limit = Duration::from_secs(180);
         let pause = Duration::from_millis(500);
         let mut reason = String::new();
@@ -265,7 +292,7 @@ impl<'lab> Cluster<'lab> {
             "connections to the VIP keep failing: {:?}",
             client.finish()?.reasons()
         );
-        self.owner()
+        Ok(())
     }
 
     /// A prober behind the router.
@@ -275,18 +302,20 @@ impl<'lab> Cluster<'lab> {
 
     /// Why it is not settled.
     fn unsettled(&self) -> Result<Option<String>> {
-        for machine in &self.machines {
-            for (what, url) in [
-                ("API server", "https://127.0.0.1:6444/readyz"),
-                ("proxy", "http://127.0.0.1:11000/readyz"),
-                ("router", "http://127.0.0.1:11003/readyz"),
-            ] {
-                let ask = format!("curl -sk -o /dev/null -m 2 -w '%{{http_code}}' {url}");
-                let answer = self.lab.ssh(*machine, &ask)?;
-                let status = String::from_utf8_lossy(&answer.stdout).into_owned();
-                if status != "200" {
-                    return Ok(Some(format!("{what} of {machine}: {status}")));
-                }
+        const SERVER: (&str, &str) = ("API server", "https://127.0.0.1:6444/readyz");
+        const BALANCER: [(&str, &str); 2] = [
+            ("proxy", "http://127.0.0.1:11000/readyz"),
+            ("router", "http://127.0.0.1:11003/readyz"),
+        ];
+        let servers = self.machines.iter().map(|machine| (*machine, SERVER));
+        let balancers = self.balancers().iter();
+        let balancers = balancers.flat_map(|machine| BALANCER.map(|page| (*machine, page)));
+        for (machine, (what, url)) in servers.chain(balancers) {
+            let ask = format!("curl -sk -o /dev/null -m 2 -w '%{{http_code}}' {url}");
+            let answer = self.lab.ssh(machine, &ask)?;
+            let status = String::from_utf8_lossy(&answer.stdout).into_owned();
+            if status != "200" {
+                return Ok(Some(format!("{what} of {machine}: {status}")));
             }
         }
         let ready = r#"jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}"#;
@@ -301,6 +330,9 @@ impl<'lab> Cluster<'lab> {
         let pods = self.kubectl(&words)?;
         if let Some(pod) = pods.split_whitespace().find(|pod| !pod.ends_with("=True")) {
             return Ok(Some(format!("pod {pod}")));
+        }
+        if self.balancers().is_empty() {
+            return Ok(None);
         }
         self.owner().map(|_| None)
     }

@@ -56,7 +56,6 @@ pub(super) async fn run(args: &cli::CreateCluster, ui: Ui) -> Result<(), Failure
     let begun = Instant::now();
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let input = Create {
@@ -165,7 +164,7 @@ pub(super) async fn do_stage(
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<(), Failure> {
     match stage.name {
-        StageName::Init => cluster.secrets_for_init()?,
+        StageName::Authority | StageName::Init => cluster.secrets_for_init()?,
         StageName::JoinControlPlanes | StageName::JoinWorkers => {
             cluster.secrets_for_join(facts, stage.name).await?;
         }
@@ -196,6 +195,9 @@ pub(super) async fn do_stage(
     world.interrupt.check()?;
     if !failures.is_empty() {
         return Err(report(stage.name, &failures));
+    }
+    if stage.name == StageName::Authority {
+        cluster.learn_authority(facts).await?;
     }
     through_api(world, cluster, &stage.api).await
 }

@@ -15,7 +15,9 @@ use crate::core::preflight::{
     self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network,
 };
 use crate::error::{Exit, Failure};
-use crate::run::{Fleet, Interrupt, World, lock, probe_network, rivals_in_cluster, run_number};
+use crate::run::{
+    Fleet, Interrupt, World, lock, probe_network, rivals_in_cluster, run_number, try_front,
+};
 use crate::ui::{Progress, Table, Ui};
 
 /// What is looked at.
@@ -87,6 +89,17 @@ pub async fn look(world: &World<'_>, fleet: &Fleet<'_>, look: Look<'_>) -> Resul
         }
     }
     world.interrupt.check()?;
+    if let Some(mut front) = preflight::front::front(desired, &machines, lbnode) {
+        let progress = Progress::begin(world.ui, "try the way through the load balancer");
+        try_front(fleet, &mut front, lbnode, world.interrupt).await;
+        progress.end();
+        world.interrupt.check()?;
+        let (found, checked) = front.judge();
+        findings.extend(found);
+        for (address, checks) in checked {
+            done.entry(address).or_default().extend(checks);
+        }
+    }
     Ok(Looked {
         machines,
         findings,
@@ -231,7 +244,6 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
     const COMMAND: &str = "check preflight";
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let fleet = Fleet::connect(&world, &target.desired).await?;
@@ -245,8 +257,10 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
         listening: network::Listening::Long,
     };
     let mut looked = look(&world, &fleet, input).await?;
-    let rivals = rivals_in_cluster(&world, &fleet, &target.desired, &looked.machines).await;
-    looked.findings.extend(rivals);
+    if !target.desired.external {
+        let rivals = rivals_in_cluster(&world, &fleet, &target.desired, &looked.machines).await;
+        looked.findings.extend(rivals);
+    }
     drop(locks);
     let fails = preflight::fails(&looked.findings);
     let nodes = looked.results(&target.desired);

@@ -109,6 +109,11 @@ fn files(desired: &Desired, machine: &Machine, artefacts: &Artefacts) -> Vec<Nod
         machine,
         &artefacts.lbnode.image.digest,
     ));
+    if machine.is_dedicated_balancer() {
+        // Until it joins; the CA's certificate beside them comes from the first control plane.
+        files.push(kubelet::standalone_config(false));
+        files.push(kubelet::standalone_drop_in());
+    }
     files.push(kubeadm_file(desired, machine, artefacts));
     files
 }

@@ -81,7 +81,7 @@ pub(super) async fn reset(
     let fleet = Fleet::connect(world, desired).await?;
     let _locks = lock(world, &fleet, COMMAND).await?;
     let progress = Progress::begin(world.ui, "remove the cluster from its machines");
-    let vips: Vec<IpAddr> = desired.vips().collect();
+    let vips: Vec<IpAddr> = desired.own_vips().collect();
     let resetting = fleet.machines.values().map(|session| async {
         let address = session.address;
         let outcome = reset_machine(world, session, &address.to_string(), &vips, &progress).await;
@@ -111,7 +111,6 @@ fn may_delete(cluster: &Cluster) -> Result<(), Failure> {
 pub(super) async fn nodes(args: &cli::ResetNodes, ui: Ui) -> Result<(), Failure> {
     let target = Target::open(&args.target, "reset nodes", ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let consent = if args.yes {
@@ -184,6 +183,16 @@ pub async fn reset_nodes(world: &World<'_>, input: Reset<'_>) -> Result<Outcome,
     super::update::update(world, update).await
 }
 
+/// Where SSH reaches the machine that has this address inside the cluster; of others the same.
+fn by_node_ip(file: &Desired, address: Ipv4Addr) -> Ipv4Addr {
+    let mut machines = file.machines.iter();
+    let same = machines.find(|machine| machine.node_ip == IpAddr::V4(address));
+    match same.map(|machine| machine.address) {
+        Some(IpAddr::V4(reached)) => reached,
+        _ => address,
+    }
+}
+
 /// Addresses, as in the file, of the machines that are named.
 async fn addresses(
     world: &World<'_>,
@@ -194,7 +203,7 @@ async fn addresses(
     let mut names = Vec::new();
     for name in input.names {
         match name.parse() {
-            Ok(address) => addresses.push(address),
+            Ok(address) => addresses.push(by_node_ip(file, address)),
             Err(_) => names.push(name),
         }
     }

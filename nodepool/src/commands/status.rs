@@ -199,6 +199,12 @@ pub(super) fn text(picture: &Picture) -> String {
             picture.vip.address
         ));
     }
+    if picture.vip.external {
+        text.push_str(&format!(
+            "virtual IP {} is on a load balancer that is not ours (`loadBalancer.mode: manual`)\n",
+            picture.vip.address
+        ));
+    }
     text.push_str(&format!("\n{table}"));
     if let Some(view) = &picture.data_plane {
         text.push_str(&data_plane(view));

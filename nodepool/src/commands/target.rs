@@ -64,12 +64,6 @@ impl Target {
         })
     }
 
-    /// An error when the file asks for what lbctl cannot do yet.
-    pub(super) fn require_support(&self) -> Result<(), Failure> {
-        from_config::supported(&self.cluster, &self.desired)
-            .map_err(|reason| Failure::new(Exit::Config, reason.to_string()).hint(reason.hint()))
-    }
-
     /// The outside world, as a command on this target sees it.
     pub(super) fn world<'a>(&'a self, ui: Ui, interrupt: &'a Interrupt) -> World<'a> {
         World {

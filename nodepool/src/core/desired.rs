@@ -18,6 +18,8 @@ pub struct Desired {
     pub vip6: Option<IpAddr>,
     /// Port of the API on the virtual IP.
     pub vip_port: u16,
+    /// The load balancers are somebody else's (`loadBalancer.mode: manual`).
+    pub external: bool,
     /// Pod ranges, one per family.
     pub pod_cidrs: Vec<IpNet>,
     /// Service ranges, one per family.
@@ -127,6 +129,12 @@ impl Desired {
         desired
     }
 
+    /// The virtual IPs that machines of the cluster have: none where the load balancer is somebody else's.
+    pub fn own_vips(&self) -> impl Iterator<Item = IpAddr> {
+        let ours = !self.external;
+        self.vips().filter(move |_| ours)
+    }
+
     /// The machine at `address`.
     pub fn machine(&self, address: IpAddr) -> Option<&Machine> {
         self.machines
@@ -139,6 +147,11 @@ impl Machine {
     /// Others depend on it: it runs an API server, carries a virtual IP, or answers for Service addresses.
     pub fn serves(&self) -> bool {
         self.is_control_plane() || self.load_balancer.is_some() || self.lbnode
+    }
+
+    /// It has the API load balancer and is no control plane: it must run before there is a cluster to join.
+    pub fn is_dedicated_balancer(&self) -> bool {
+        self.load_balancer.is_some() && !self.is_control_plane()
     }
 
     /// Runs an API server.

@@ -34,7 +34,9 @@ pub struct Picture {
 pub struct VipState {
     /// The address.
     pub address: IpAddr,
-    /// Nodes whose router is Active; one, when all is well.
+    /// A load balancer of somebody else has it (`loadBalancer.mode: manual`).
+    pub external: bool,
+    /// Nodes whose router is Active; one, when all is well and it is ours.
     pub owners: Vec<String>,
     /// Since when, as the owner says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,6 +264,7 @@ pub fn picture(
     let first = active().next().and_then(|node| node.vrrp.clone());
     let vip = VipState {
         address: desired.vip,
+        external: desired.external,
         owners: active()
             .map(|node| {
                 node.node
@@ -299,6 +302,8 @@ impl Picture {
             .map(|why| format!("the API does not answer: {why}"))
             .collect();
         match self.vip.owners.len() {
+            // Whether it leads to the API is what `api_error` says.
+            0 if self.vip.external => {}
             0 => problems.push(format!("nobody has the virtual IP {}", self.vip.address)),
             1 => {}
             _ => problems.push(format!(

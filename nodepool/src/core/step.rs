@@ -7,7 +7,7 @@ use super::desired::Taint;
 use super::facts::{ConfigOwner, Facts, FileFact, Membership};
 use crate::bundle::{BundleFile, BundleImages};
 use crate::lbnode;
-use crate::manifest::{NodeFile, cni, containerd, kubelet};
+use crate::manifest::{NodeFile, cni, containerd, kubelet, static_pod};
 
 /// A change of one machine, over SSH.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,12 @@ pub enum Step {
     },
     /// Enable the kubelet.
     EnableKubelet,
+    /// Have kubeadm make the CA.
+    MakeAuthority,
+    /// Stop the API load balancer of a machine that has not joined.
+    StopBalancer,
+    /// Start the kubelet without a cluster.
+    StandAlone,
     /// `kubeadm init`.
     Init {
         /// The cluster's name.
@@ -100,6 +106,9 @@ impl Step {
             Self::ImportImages(images) => format!("import {} images", images.names.len()),
             Self::ImportLbnode { .. } => format!("import image {}", lbnode::IMAGE),
             Self::EnableKubelet => "enable kubelet".to_owned(),
+            Self::MakeAuthority => "make the certificate authority".to_owned(),
+            Self::StopBalancer => "stop the API load balancer".to_owned(),
+            Self::StandAlone => "start the kubelet without a cluster".to_owned(),
             Self::Init { .. } => "kubeadm init".to_owned(),
             Self::UploadCerts => "upload certificates for joining nodes".to_owned(),
             Self::Join { role, .. } => format!("kubeadm join as {role}"),
@@ -114,6 +123,8 @@ impl Step {
                 facts.kubeconfigs.clear();
                 facts.manifests.clear();
                 facts.pki = false;
+                facts.authority = false;
+                facts.ca = None;
                 facts.etcd_data = false;
                 facts.member = None;
                 facts.kubelet_unit.active = false;
@@ -161,6 +172,19 @@ impl Step {
                 facts.kubelet_unit.enabled = true;
                 read(facts, &[kubelet::UNIT, kubelet::DROP_IN]);
             }
+            Self::MakeAuthority => facts.authority = true,
+            Self::StopBalancer => {
+                let pods = [&static_pod::VRRP, &static_pod::PROXY];
+                for pod in pods {
+                    facts.files.remove(&pod.path());
+                }
+            }
+            Self::StandAlone => {
+                facts.kubelet_unit.enabled = true;
+                facts.kubelet_unit.active = true;
+                let files = [kubelet::STANDALONE_CONFIG, kubelet::STANDALONE_DROP_IN];
+                read(facts, &files);
+            }
             Self::Init { cluster } => join(facts, cluster, "control-plane"),
             Self::Join { cluster, role } => join(facts, cluster, role),
             Self::StartRoutes => read(facts, &[cni::ROUTES]),
@@ -195,6 +219,8 @@ fn join(facts: &mut Facts, cluster: &str, role: &str) {
         role: role.to_owned(),
     });
     facts.kubelet_unit.active = true;
+    facts.files.remove(kubelet::STANDALONE_CONFIG);
+    facts.files.remove(kubelet::STANDALONE_DROP_IN);
 }
 
 impl ApiStep {

@@ -223,8 +223,16 @@ fn registration(desired: &Desired, machine: &Machine, facts: &Facts) -> Value {
     } else if desired.control_planes_take_workloads() {
         registration["taints"] = json!([]);
     }
+    let mut ignored = Vec::new();
     if facts.system_verification_impossible() {
-        registration["ignorePreflightErrors"] = json!(["SystemVerification"]);
+        ignored.push("SystemVerification");
+    }
+    if machine.is_dedicated_balancer() {
+        // Its static pods are there, and go on.
+        ignored.push("DirAvailable--etc-kubernetes-manifests");
+    }
+    if !ignored.is_empty() {
+        registration["ignorePreflightErrors"] = json!(ignored);
     }
     registration
 }

@@ -51,6 +51,8 @@ impl NodeFile {
 pub const VRRP_CONFIG: &str = "/etc/lbnode/vrrp.yaml";
 /// Path of the proxy's configuration.
 pub const PROXY_CONFIG: &str = "/etc/lbnode/proxy.yaml";
+/// Path of the CA's certificate on load balancers of a pool of their own: they run before kubeadm has written it there.
+pub const BALANCER_CA: &str = "/etc/lbnode/ca.crt";
 /// Path of the forwarding switch.
 pub const SYSCTL: &str = "/etc/sysctl.d/90-lbctl.conf";
 
@@ -81,10 +83,15 @@ pub fn load_balancer_configs(machine: &Machine) -> Vec<NodeFile> {
 pub fn load_balancer_pods(machine: &Machine, image_digest: &str) -> Vec<NodeFile> {
     let configs = load_balancer_configs(machine);
     let pods = [&static_pod::VRRP, &static_pod::PROXY];
+    let ca = if machine.is_dedicated_balancer() {
+        BALANCER_CA
+    } else {
+        static_pod::CA
+    };
     let rendered = configs
         .iter()
         .zip(pods)
-        .map(|(config, pod)| pod.file(&config.sha256(), image_digest));
+        .map(|(config, pod)| pod.file(&config.sha256(), image_digest, ca));
     rendered.collect()
 }
 

@@ -51,7 +51,7 @@ pub const PROXY: StaticPod = StaticPod {
 };
 
 /// CA of the API servers; kubeadm writes it before it starts the kubelet.
-const CA: &str = "/etc/kubernetes/pki/ca.crt";
+pub const CA: &str = "/etc/kubernetes/pki/ca.crt";
 /// Who the pods run as: a user that owns nothing on a node.
 const NOBODY: u32 = 65534;
 /// What `system-node-critical` stands for; static pods are read before that class exists.
@@ -68,12 +68,13 @@ impl StaticPod {
         format!("/etc/kubernetes/manifests/{}.yaml", self.name)
     }
 
-    /// Its manifest.
-    pub fn file(&self, config_sha256: &str, image_digest: &str) -> NodeFile {
-        NodeFile::private(self.path(), yaml(&self.pod(config_sha256, image_digest)))
+    /// Its manifest. `ca`: where the CA's certificate is on the node.
+    pub fn file(&self, config_sha256: &str, image_digest: &str, ca: &str) -> NodeFile {
+        let pod = self.pod(config_sha256, image_digest, ca);
+        NodeFile::private(self.path(), yaml(&pod))
     }
 
-    fn pod(&self, config_sha256: &str, image_digest: &str) -> Value {
+    fn pod(&self, config_sha256: &str, image_digest: &str, ca: &str) -> Value {
         let probe = |path: &str, period: u32, failures: u32| {
             json!({
                 "httpGet": {"host": "127.0.0.1", "port": self.admin.port, "path": path},
@@ -124,7 +125,7 @@ impl StaticPod {
                 }],
                 "volumes": [
                     {"name": "config", "hostPath": {"path": self.config, "type": "File"}},
-                    {"name": "ca", "hostPath": {"path": CA, "type": "File"}},
+                    {"name": "ca", "hostPath": {"path": ca, "type": "File"}},
                 ],
             },
         })
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_proxy_has_one_capability_and_is_not_root() {
-        let pod = PROXY.pod("config", "image");
+        let pod = PROXY.pod("config", "image", CA);
         let spec = &pod["spec"];
         let containers = spec["containers"].as_array().expect("containers");
         assert_eq!(containers.len(), 1);

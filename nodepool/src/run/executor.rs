@@ -191,6 +191,9 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
             script::import_image(lbnode::IMAGE, work.lbnode.image.bytes.clone())
         }
         Step::EnableKubelet => script::enable_kubelet(),
+        Step::MakeAuthority => script::make_authority(config(Config::Init)),
+        Step::StopBalancer => script::stop_balancer(),
+        Step::StandAlone => script::stand_alone(),
         Step::Init { cluster } => script::kubeadm_init(config(Config::Init), cluster),
         Step::UploadCerts => script::upload_certs(config(Config::Init)),
         Step::Join { cluster, role } => {

@@ -12,7 +12,7 @@ use futures::stream;
 use serde::de::DeserializeOwned;
 
 use super::CONCURRENCY;
-use super::fleet::{Fleet, MachineSession};
+use super::fleet::Fleet;
 use super::interrupt::Interrupt;
 use crate::core::preflight::network::{
     Answers, Judgement, Participant, Reached, Reacher, Round, Survey, Vip,
@@ -22,7 +22,7 @@ use crate::remote::{Held, Hold, Input, Output, Script};
 use crate::script;
 
 /// Longest wait until a machine has taken its program away.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 /// A gateway that will not bring packets is waited for this long by each node.
 const REACH_MILLIS: u32 = 1_200;
 /// A claim whose caller is cut off ends by itself.
@@ -93,23 +93,13 @@ struct Probes<'a> {
 impl Probes<'_> {
     /// Brings the program to all that are asked, several at a time.
     async fn bring(&self, lbnode: &Lbnode, judgement: &mut Judgement) -> BTreeMap<IpAddr, Held> {
-        let size = std::fs::metadata(&lbnode.path).map_or(1, |file| file.len());
-        let bringing = self.survey.asked().map(|one| async move {
-            let size = if one.installed { 0 } else { size };
-            let script = script::bring_probe(self.run, lbnode.path.clone(), &lbnode.sha256, size);
-            let machine = self.fleet.machine(one.address);
-            (one, machine.hold(&script, "bring lbnode for probes").await)
-        });
-        let outcomes: Vec<_> = stream::iter(bringing)
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
+        let asked = self.survey.asked().map(|one| (one.address, one.installed));
         let mut held = BTreeMap::new();
-        for (one, outcome) in outcomes {
-            match outcome {
-                Ok(Hold::Held(program)) => drop(held.insert(one.address, program)),
-                Ok(Hold::Ended(output)) => self.unasked(one, &last_words(&output), judgement),
-                Err(failure) => self.unasked(one, &failure.to_string(), judgement),
+        for (address, outcome) in bring(self.fleet, self.run, lbnode, asked.collect()).await {
+            match (outcome, self.survey.participant(address)) {
+                (Ok(program), _) => drop(held.insert(address, program)),
+                (Err(why), Some(one)) => self.unasked(one, &why, judgement),
+                (Err(_), None) => {}
             }
         }
         held
@@ -220,18 +210,52 @@ impl Probes<'_> {
         script: &Script,
         title: &str,
     ) -> Result<T, String> {
-        let machine: &MachineSession<'_> = self.fleet.machine(address);
-        let outcome = machine.run(script, title).await;
-        let output = outcome.map_err(|failure| failure.to_string())?;
-        let line = output.stdout.lines().rfind(|line| line.starts_with('{'));
-        let report = line.and_then(|line| serde_json::from_str(line).ok());
-        report.ok_or_else(|| last_words(&output))
+        ask(self.fleet, address, script, title).await
     }
 
     fn unasked(&self, participant: &Participant, reason: &str, judgement: &mut Judgement) {
         let log = self.fleet.machine(participant.address).log().path();
         judgement.unasked(participant, reason, &log.display().to_string());
     }
+}
+
+/// Brings the program to machines, several at a time. `asked`: where it is installed already.
+pub(super) async fn bring(
+    fleet: &Fleet<'_>,
+    run: &str,
+    lbnode: &Lbnode,
+    asked: Vec<(IpAddr, bool)>,
+) -> Vec<(IpAddr, Result<Held, String>)> {
+    let size = std::fs::metadata(&lbnode.path).map_or(1, |file| file.len());
+    let bringing = asked.into_iter().map(|(address, installed)| async move {
+        let size = if installed { 0 } else { size };
+        let script = script::bring_probe(run, lbnode.path.clone(), &lbnode.sha256, size);
+        let machine = fleet.machine(address);
+        let outcome = match machine.hold(&script, "bring lbnode for probes").await {
+            Ok(Hold::Held(program)) => Ok(program),
+            Ok(Hold::Ended(output)) => Err(last_words(&output)),
+            Err(failure) => Err(failure.to_string()),
+        };
+        (address, outcome)
+    });
+    stream::iter(bringing)
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await
+}
+
+/// Runs a probe and reads the line of JSON that it prints.
+pub(super) async fn ask<T: DeserializeOwned>(
+    fleet: &Fleet<'_>,
+    address: IpAddr,
+    script: &Script,
+    title: &str,
+) -> Result<T, String> {
+    let outcome = fleet.machine(address).run(script, title).await;
+    let output = outcome.map_err(|failure| failure.to_string())?;
+    let line = output.stdout.lines().rfind(|line| line.starts_with('{'));
+    let report = line.and_then(|line| serde_json::from_str(line).ok());
+    report.ok_or_else(|| last_words(&output))
 }
 
 fn failures<'a, T>(
@@ -245,7 +269,7 @@ fn failures<'a, T>(
     failed.collect()
 }
 
-fn last_words(output: &Output) -> String {
+pub(super) fn last_words(output: &Output) -> String {
     let words = format!("{}{}", output.stdout, output.stderr);
     let last = words.lines().rfind(|line| !line.trim().is_empty());
     last.unwrap_or("no answer from `lbnode probe`").to_owned()

@@ -68,7 +68,7 @@ impl<'a> Departure<'a> {
                 }
                 Reach::Down { cause, .. } => {
                     let text = format!("{address}: {cause}; nothing was changed");
-                    return Err(Failure::failed(text).hint("a machine that will not come back leaves by `lbctl reset nodes --node NAME --force`"));
+                    return Err(Failure::failed(text).hint("where SSH reaches it at another address, put it back into the file and remove it by `lbctl reset nodes --node NAME`; one that will not come back leaves by the same with `--force`"));
                 }
             }
         }

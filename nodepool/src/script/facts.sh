@@ -139,7 +139,14 @@ done
 for pod in kube-apiserver kube-controller-manager kube-scheduler etcd; do
   [ -e "/etc/kubernetes/manifests/$pod.yaml" ] && say manifest "$pod"
 done
-[ -e /etc/kubernetes/pki/ca.crt ] && say pki present
+if [ -e /etc/kubernetes/pki/ca.crt ]; then
+  # `authority`: a CA that was made before the cluster, and nothing else.
+  case $(ls -A /etc/kubernetes/pki | tr '\n' ' ') in
+    "ca.crt ca.key ") say pki authority ;;
+    *) say pki present ;;
+  esac
+  [ ! -e /etc/kubernetes/pki/ca.key ] || say ca "$(tr '\n' '|' </etc/kubernetes/pki/ca.crt)"
+fi
 [ -d /var/lib/etcd/member ] && say etcd_data present
 [ -r /var/lib/lbctl/member ] && say member "$(tr '\n' ' ' </var/lib/lbctl/member)"
 [ -e /var/lib/lbctl/ledger ] && say ledger present

@@ -1,7 +1,11 @@
 # Takes back what a kubeadm run left that did not end well. Its etcd member was removed before, from a living node.
 set -eu
-systemctl stop kubelet 2>/dev/null || true
 rm -f /var/lib/lbctl/member
+if stood_alone; then
+  stand_back
+  exit 0
+fi
+systemctl stop kubelet 2>/dev/null || true
 if command -v kubeadm >/dev/null 2>&1; then
   timeout 180 kubeadm reset -f --skip-phases=remove-etcd-member || echo "kubeadm reset ended with $?"
 fi

@@ -5,7 +5,14 @@ umask 077
 directory=/run/lbctl/join
 rm -rf "$directory"
 mkdir -p "$directory"
-trap 'rm -rf "$directory"' EXIT
+trap 'leave' EXIT
+teller=
+leave() {
+  status=$?
+  [ -z "$teller" ] || kill "$teller" 2>/dev/null || true
+  rm -rf "$directory"
+  if [ "$status" -ne 0 ] && stood_alone; then stand_back; fi
+}
 cat >"$directory/input"
 [ "$(wc -c <"$directory/input")" -eq "$(($1 + $2))" ] || { echo "the configuration did not arrive whole"; exit 65; }
 head -c "$1" "$directory/input" >"$directory/config.yaml"
@@ -27,11 +34,17 @@ tell_kubelet() {
 if [ "$4" = control-plane ] && command -v kubectl >/dev/null 2>&1; then
   tell_kubelet &
   teller=$!
-  trap 'kill "$teller" 2>/dev/null || true; rm -rf "$directory"' EXIT
 fi
 # Keys are 0600 by kubeadm's own hand; certificates are for everybody, our pods that are not root among them.
 umask 022
+# The kubelet that runs the static pods is handed over: kubeadm restarts it as a member, and the containers go on meanwhile.
+if [ -e "$standing" ]; then
+  mv -f "$standing" "$aside"
+  sync /etc/lbnode
+  systemctl daemon-reload
+fi
 kubeadm join --config "$directory/config.yaml"
 printf '%s\n%s\n' "$3" "$4" >/var/lib/lbctl/member.new
 sync /var/lib/lbctl/member.new
 mv /var/lib/lbctl/member.new /var/lib/lbctl/member
+rm -f "$aside" /etc/lbnode/kubelet.yaml

@@ -83,6 +83,29 @@ pub fn start_unit(unit: &str) -> Script {
     Script::change("start-unit", text::UNIT_START).arg(unit)
 }
 
+/// Has kubeadm make the cluster's CA.
+pub fn make_authority(config: String) -> Script {
+    Script::change("make-authority", text::MAKE_AUTHORITY)
+        .arg(config.len().to_string())
+        .input(Input::Bytes(config.into_bytes()))
+        .timeout(KUBEADM)
+}
+
+/// The certificate of the cluster's CA.
+pub fn read_authority() -> Script {
+    Script::query("read-authority", "cat /etc/kubernetes/pki/ca.crt")
+}
+
+/// Starts a kubelet that runs static pods without a cluster, and waits for them.
+pub fn stand_alone() -> Script {
+    Script::change("stand-alone", text::STAND_ALONE)
+}
+
+/// Stops the API load balancer of a machine that has not joined.
+pub fn stop_balancer() -> Script {
+    Script::change("stop-balancer", text::STOP_BALANCER)
+}
+
 /// Takes back a kubeadm run that did not end well.
 pub fn clean_kubeadm() -> Script {
     Script::change("clean-kubeadm", text::KUBEADM_CLEAN).timeout(KUBEADM)

@@ -24,6 +24,7 @@ if command -v kubeadm >/dev/null 2>&1 && systemctl is-active -q containerd 2>/de
   fi
 fi
 rm -rf /var/lib/etcd/member /etc/kubernetes/pki
+rm -f /etc/lbnode/standalone.conf
 rm -f /etc/kubernetes/*.conf /etc/kubernetes/manifests/kube-*.yaml /etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/manifests/lb-*.yaml
 
 # Pods that a killed kubelet left.

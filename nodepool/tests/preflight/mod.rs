@@ -45,7 +45,8 @@ async fn good_machines_pass_every_check_and_each_claims_the_virtual_ip_once() {
         assert_eq!(node.result, Verdict::Pass);
         let missing: Vec<&str> = Check::ALL
             .iter()
-            .filter(|check| !node.checks.contains_key(check))
+            // It is about load balancers of others.
+            .filter(|check| **check != Check::ApiFront && !node.checks.contains_key(check))
             .map(|check| check.name())
             .collect();
         assert_eq!(missing, Vec::<&str>::new(), "of {}", node.address);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use nodepool::core::desired::Desired;
 use nodepool::digest::sha256;
 use nodepool::remote::{Input, Output, Script};
 
@@ -24,6 +25,14 @@ pub(crate) struct Machine {
     /// Configuration that containerd runs with: checksum.
     pub(crate) containerd_runs: Option<String>,
     pub(crate) pki: bool,
+    /// How many were made here.
+    made_authorities: u32,
+    /// A CA that was made before the cluster.
+    pub(crate) authority: Option<String>,
+    /// The kubelet runs static pods without a cluster.
+    pub(crate) stands_alone: bool,
+    /// A join was begun by which it would not stand alone any more.
+    pub(crate) handing_over: bool,
     pub(crate) member: Option<(String, String)>,
     pub(crate) swap: bool,
     pub(crate) disk_full: bool,
@@ -36,6 +45,11 @@ pub(crate) struct Machine {
     pub(crate) further: Vec<String>,
 }
 
+const STANDALONE: &str = "/etc/lbnode/kubelet.yaml";
+const DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/20-lbctl-standalone.conf";
+const CA: &str = "/etc/lbnode/ca.crt";
+const VRRP: &str = "/etc/kubernetes/manifests/lb-vrrp.yaml";
+const PROXY: &str = "/etc/kubernetes/manifests/lb-proxy.yaml";
 const CONTAINERD: &str = "/etc/containerd/config.toml";
 
 impl Machine {
@@ -45,6 +59,14 @@ impl Machine {
             address: Some(address),
             ..Self::default()
         }
+    }
+
+    /// SSH has a network of its own when this is not the machine's address.
+    pub(crate) fn reached_at(mut self, address: IpAddr) -> Self {
+        if self.address != Some(address) {
+            self.further.push(format!("address=eth1 {address}/24"));
+        }
+        self
     }
 
     pub(crate) fn is_member(&self) -> bool {
@@ -64,6 +86,7 @@ impl Machine {
             "read-settings" => self.settings(),
             "leftovers" => String::new(),
             "snapshot" => self.snapshot(&script.args[0]),
+            "read-authority" => self.authority.clone().expect("a CA was made"),
             "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
             "read-admin-conf" if self.is_member() => {
                 "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
@@ -163,6 +186,14 @@ impl Machine {
         }
         if self.pki {
             lines.push("pki=present".to_owned());
+        } else if self.authority.is_some() {
+            lines.push("pki=authority".to_owned());
+        }
+        if let Some(ca) = &self.authority {
+            lines.push(format!("ca={}", ca.replace('\n', "|")));
+        }
+        if self.stands_alone {
+            lines.push("kubelet_active=active".to_owned());
         }
         if let Some((cluster, role)) = &self.member {
             lines.push(format!("member={cluster} {role}"));
@@ -186,13 +217,7 @@ impl Machine {
     }
 
     /// Does what the script does; `half`: the power goes in the middle.
-    pub(crate) fn change(
-        &mut self,
-        script: &Script,
-        half: bool,
-        vip: IpAddr,
-        cluster: &str,
-    ) -> Output {
+    pub(crate) fn change(&mut self, script: &Script, half: bool, desired: &Desired) -> Output {
         let args = &script.args;
         let input = match &script.input {
             Input::None => Vec::new(),
@@ -258,7 +283,17 @@ impl Machine {
                     self.read(&[unit, &format!("{unit}.d/10-kubeadm.conf")]);
                 }
             }
+            "clean-kubeadm" if self.handing_over => {
+                // Its pods never stopped.
+                self.pki = half && self.pki;
+                self.stands_alone = true;
+                self.handing_over = half;
+                let drop_in = nodepool::manifest::kubelet::standalone_drop_in();
+                let fact = (drop_in.mode.to_owned(), drop_in.sha256());
+                self.files.insert(DROP_IN.to_owned(), fact);
+            }
             "clean-kubeadm" => {
+                self.authority = self.authority.take().filter(|_| half);
                 self.member = None;
                 let gone = |path: &String| path.starts_with("/etc/kubernetes/manifests/");
                 self.files.retain(|path, _| !gone(path));
@@ -266,9 +301,32 @@ impl Machine {
                 self.pki = half && self.pki;
             }
             "kubeadm-init" | "kubeadm-join" => {
-                return self.kubeadm(script, &input, half, vip, cluster);
+                return self.kubeadm(script, &input, half, desired);
             }
             "upload-certs" => {}
+            "make-authority" if !half => {
+                let made = self.made_authorities;
+                self.made_authorities += 1;
+                let old = self.authority.take();
+                self.authority = old.or_else(|| Some(format!("CA {made} of {}\n", self.hostname)));
+            }
+            "stop-balancer" => {
+                for name in ["lb-vrrp", "lb-proxy"] {
+                    let manifest = format!("/etc/kubernetes/manifests/{name}.yaml");
+                    self.files.remove(&manifest);
+                    self.texts.remove(&manifest);
+                }
+            }
+            "stand-alone" => {
+                for path in [STANDALONE, DROP_IN, CA, VRRP, PROXY] {
+                    assert!(self.files.contains_key(path), "{path} is missing");
+                }
+                self.stands_alone = true;
+                self.kubelet_enabled = true;
+                if !half {
+                    self.read(&[STANDALONE, DROP_IN]);
+                }
+            }
             // Halfway the manifest is gone and the router runs on.
             "stop-router" => {
                 let manifest = "/etc/kubernetes/manifests/lb-vrrp.yaml";
@@ -283,7 +341,12 @@ impl Machine {
                     "its router was stopped before"
                 );
                 let address = self.address.expect("a machine has an address");
-                *self = Self::bare(&self.hostname, address);
+                let network = |line: &String| line.starts_with("address=");
+                let further = self.further.iter().filter(|line| network(line));
+                *self = Self {
+                    further: further.cloned().collect(),
+                    ..Self::bare(&self.hostname, address)
+                };
             }
             "start-unit" if !half => {
                 self.units.insert(args[0].clone());
@@ -307,25 +370,27 @@ impl Machine {
         }
     }
 
-    fn kubeadm(
-        &mut self,
-        script: &Script,
-        input: &[u8],
-        half: bool,
-        vip: IpAddr,
-        cluster: &str,
-    ) -> Output {
+    fn kubeadm(&mut self, script: &Script, input: &[u8], half: bool, desired: &Desired) -> Output {
+        let (vip, cluster) = (desired.vip, &desired.name);
         let text = String::from_utf8(input.to_vec()).expect("the configuration is text");
         assert!(text.contains("kubeadm.k8s.io/v1beta4") && text.contains(&self.hostname));
         assert!(
             text.contains(&vip.to_string()),
             "the virtual IP is the endpoint"
         );
-        assert!(
-            self.files
-                .contains_key("/etc/kubernetes/manifests/lb-proxy.yaml")
-                || script.args.last().is_some_and(|role| role == "worker")
+        let machine = desired.machines.iter();
+        let mut machine = machine.filter(|machine| Some(machine.node_ip) == self.address);
+        let machine = machine.next().expect("a machine of the file");
+        let proxy = "/etc/kubernetes/manifests/lb-proxy.yaml";
+        assert_eq!(
+            self.files.contains_key(proxy),
+            machine.load_balancer.is_some()
         );
+        if self.stands_alone {
+            self.stands_alone = false;
+            self.handing_over = true;
+            self.files.remove(DROP_IN);
+        }
         if self.pki {
             return failed("error: file /etc/kubernetes/pki/ca.crt already exists");
         }
@@ -336,7 +401,11 @@ impl Machine {
             } else {
                 &script.args[3]
             };
-            self.member = Some((cluster.to_owned(), role.to_owned()));
+            self.member = Some((cluster.clone(), role.to_owned()));
+            if self.handing_over {
+                self.handing_over = false;
+                self.files.remove(STANDALONE);
+            }
         }
         // A careless kubeadm: everything it was given is in its output.
         Output {

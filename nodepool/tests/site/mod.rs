@@ -97,10 +97,8 @@ impl Site {
         let desired = from_config::desired(&cluster);
         let machines = desired.machines.iter().enumerate();
         let machines = machines.map(|(i, machine)| {
-            (
-                machine.address,
-                Machine::bare(&format!("m{i}"), machine.node_ip),
-            )
+            let bare = Machine::bare(&format!("m{i}"), machine.node_ip);
+            (machine.address, bare.reached_at(machine.address))
         });
         let folder = tempfile::tempdir().expect("a folder");
         let inner = Inner {
@@ -269,7 +267,7 @@ impl Site {
         let mut inner = self.inner();
         for machine in &self.desired.machines {
             let name = format!("m{}", inner.machines.len());
-            let bare = || Machine::bare(&name, machine.node_ip);
+            let bare = || Machine::bare(&name, machine.node_ip).reached_at(machine.address);
             inner.machines.entry(machine.address).or_insert_with(bare);
         }
     }
@@ -326,7 +324,7 @@ impl Site {
         let mut inner = self.inner();
         if script.id.starts_with("probe-") {
             let interrupted = inner.network.ctrl_c == Some(script.id);
-            let output = network::answer(&inner, address, script);
+            let output = network::answer(&mut inner, address, script);
             if interrupted {
                 self.press_ctrl_c();
             }
@@ -356,32 +354,41 @@ impl Site {
         }
         if script.id == "kubeadm-join" && script.args[3] == "control-plane" {
             // etcd takes the member in, also when the machine dies right after; it takes nobody in twice.
+            let node_ip = inner.node_ip(address);
             assert!(
-                inner.etcd.insert(address),
-                "{address} is a member of etcd already"
+                inner.etcd.insert(node_ip),
+                "{node_ip} is a member of etcd already"
             );
         }
         if script.id == "kubeadm-init" {
-            inner.etcd = BTreeSet::from([address]);
+            // It goes by way of the virtual IP.
+            for machine in &self.desired.machines {
+                let stands = inner.machines[&machine.address].stands_alone;
+                assert_eq!(
+                    stands,
+                    machine.is_dedicated_balancer(),
+                    "{}",
+                    machine.address
+                );
+            }
+            inner.etcd = BTreeSet::from([inner.node_ip(address)]);
             inner.made = api::made(&self.desired);
         }
-        let vip = self.desired.vip;
-        let name = self.desired.name.clone();
         let machine = inner
             .machines
             .get_mut(&address)
             .expect("a machine of the site");
-        let output = machine.change(script, fault == Some(Fault::Half), vip, &name);
+        let output = machine.change(script, fault == Some(Fault::Half), &self.desired);
         if machine.is_member() {
             let (hostname, role) = (machine.hostname.clone(), machine.role());
-            let index = inner.nodes.len();
+            let (index, node_ip) = (inner.nodes.len(), inner.node_ip(address));
             inner
                 .nodes
                 .entry(hostname)
-                .or_insert_with(|| api::FakeNode::new(index, &role, address));
+                .or_insert_with(|| api::FakeNode::new(index, &role, node_ip));
         }
         if output.status == 0 && fault != Some(Fault::Half) {
-            inner.restarted(address, script, &self.desired);
+            inner.restarted(address, script);
         }
         match fault {
             Some(Fault::After | Fault::Half) => Err(RemoteFailure::Lost),
@@ -391,6 +398,15 @@ impl Site {
             }
             _ => Ok(output),
         }
+    }
+}
+
+impl Inner {
+    /// Where the machine that SSH reaches at `address` is inside the cluster.
+    pub(crate) fn node_ip(&self, address: IpAddr) -> IpAddr {
+        self.machines[&address]
+            .address
+            .expect("a machine has an address")
     }
 }
 

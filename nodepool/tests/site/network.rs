@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cluster_config::probe::{
-    Hearing, Neighbour, ReachReport, RouterHeard, SegmentPlan, SegmentReport, VipReport,
+    FrontReport, Hearing, Neighbour, ReachReport, RouterHeard, SegmentPlan, SegmentReport,
+    VipReport,
 };
 use nodepool::digest::sha256;
 use nodepool::remote::{Held, Hold, Input, Output, Script};
@@ -35,9 +36,54 @@ pub(crate) struct Network {
     /// Who claims an address at the moment, and what was claimed so far.
     claiming: Option<IpAddr>,
     pub(crate) claims: Vec<IpAddr>,
+    /// The load balancer of somebody else.
+    pub(crate) front: Front,
+    /// Who stands in for an API server at the moment; and who did so together, in order.
+    standing: BTreeSet<IpAddr>,
+    pub(crate) stood: Vec<BTreeSet<IpAddr>>,
     /// Programs for probes that are there now, as machine and run; and where some were brought.
     pub(crate) programs: BTreeSet<(IpAddr, String)>,
     pub(crate) brought: Vec<IpAddr>,
+}
+
+/// How the load balancer of somebody else is set up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Front {
+    /// Its back ends, by their addresses in the cluster.
+    pub(crate) back_ends: BTreeSet<IpAddr>,
+    /// It sends clients to back ends that do not listen.
+    pub(crate) blind: bool,
+    /// A back end that connects by way of it gets no answer from itself.
+    pub(crate) no_way_back: bool,
+    /// Each client always gets the same back end.
+    pub(crate) sticky: bool,
+}
+
+impl Front {
+    fn look(&self, asker: IpAddr, standing: &BTreeSet<IpAddr>) -> FrontReport {
+        let mut behind: Vec<IpAddr> = self.back_ends.intersection(standing).copied().collect();
+        let trouble = if behind.is_empty() {
+            Some("connection refused")
+        } else if self.blind && behind.len() < self.back_ends.len() {
+            Some("connection reset")
+        } else if self.no_way_back && behind == [asker] {
+            Some("timed out")
+        } else {
+            None
+        };
+        if self.sticky {
+            behind.truncate(1);
+        }
+        FrontReport {
+            found: match trouble {
+                Some("connection reset") | None => behind.iter().map(ToString::to_string).collect(),
+                Some(_) => Vec::new(),
+            },
+            steady: trouble.is_none(),
+            in_a_row: if trouble.is_none() { 3 } else { 0 },
+            trouble: trouble.map(str::to_owned),
+        }
+    }
 }
 
 const GATEWAY_MAC: &str = "02:00:0a:0a:00:01";
@@ -72,6 +118,12 @@ pub(crate) fn hold(site: &Site, address: IpAddr, script: &Script) -> Hold {
         }
         inner.network.programs.insert((address, run.clone()));
         inner.network.brought.push(address);
+    } else if script.id == "probe-stand-in" {
+        let mut words = script.args.iter().skip_while(|word| *word != "--listen");
+        let listen = words.nth(1).expect("a place");
+        let listen: std::net::SocketAddr = listen.parse().expect("an address and a port");
+        assert_eq!((listen.ip(), listen.port()), (inner.node_ip(address), 6444));
+        inner.network.standing.insert(listen.ip());
     } else {
         let program = (address, run.clone());
         assert!(inner.network.programs.contains(&program), "no program");
@@ -79,14 +131,17 @@ pub(crate) fn hold(site: &Site, address: IpAddr, script: &Script) -> Hold {
         inner.network.claiming = Some(address);
         inner.network.claims.push(address);
     }
-    let (site, claim) = (site.clone(), script.id == "probe-claim");
+    let (site, id) = (site.clone(), script.id);
     tokio::spawn(async move {
         stopped.await.ok();
         let mut inner = site.inner();
-        if claim {
-            inner.network.claiming = None;
-        } else {
-            inner.network.programs.remove(&(address, run));
+        match id {
+            "probe-claim" => inner.network.claiming = None,
+            "probe-stand-in" => {
+                let node_ip = inner.node_ip(address);
+                inner.network.standing.remove(&node_ip);
+            }
+            _ => drop(inner.network.programs.remove(&(address, run))),
         }
         end.send(()).ok();
     });
@@ -94,7 +149,11 @@ pub(crate) fn hold(site: &Site, address: IpAddr, script: &Script) -> Hold {
 }
 
 /// What a probe prints.
-pub(crate) fn answer(inner: &Inner, address: IpAddr, script: &Script) -> Output {
+pub(crate) fn answer(inner: &mut Inner, address: IpAddr, script: &Script) -> Output {
+    if script.id == "probe-front" && inner.network.stood.last() != Some(&inner.network.standing) {
+        let standing = inner.network.standing.clone();
+        inner.network.stood.push(standing);
+    }
     let network = &inner.network;
     let program = (address, script.args[0].clone());
     assert!(network.programs.contains(&program), "no program");
@@ -140,6 +199,12 @@ pub(crate) fn answer(inner: &Inner, address: IpAddr, script: &Script) -> Output 
                 gateway: gateway.map(|_| GATEWAY_MAC.to_owned()),
                 through_gateway: gateway.map(|_| passes && !kept),
             };
+            serde_json::to_string(&report).expect("JSON")
+        }
+        "probe-front" => {
+            let report = network
+                .front
+                .look(inner.node_ip(address), &network.standing);
             serde_json::to_string(&report).expect("JSON")
         }
         other => panic!("not understood: {other}"),

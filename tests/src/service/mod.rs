@@ -120,10 +120,17 @@ spec:
         Ok(())
     }
 
-    /// Takes its pod away from a machine.
+    /// Takes its pod away from a machine, if there is one.
     pub fn leave(&self, machine: Machine) -> Result<()> {
         let pod = self.pod(machine);
-        let words = ["delete", "pod", &pod, "--grace-period=0", "--force"];
+        let words = [
+            "delete",
+            "pod",
+            &pod,
+            "--grace-period=0",
+            "--force",
+            "--ignore-not-found",
+        ];
         self.cluster.kubectl(&words).map(drop)
     }
 

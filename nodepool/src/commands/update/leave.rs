@@ -94,6 +94,7 @@ fn named(name: &str, file: &Desired, view: Option<&ClusterView>) -> Result<Leave
         node: None,
         node_ips: vec![machine.node_ip],
         control_plane: machine.is_control_plane(),
+        lbnode: machine.lbnode,
     });
     from_node.or(from_file).ok_or_else(|| {
         let text = format!("there is no node `{name}` in the cluster; nothing was changed");

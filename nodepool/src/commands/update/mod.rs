@@ -67,7 +67,6 @@ pub(super) async fn run(args: &cli::UpdateCluster, ui: Ui) -> Result<(), Failure
     let begun = Instant::now();
     let target = Target::open(&args.target, COMMAND, ui)?;
     let artefacts = Artefacts::load(&args.software)?;
-    target.require_support()?;
     let interrupt = Interrupt::install(ui);
     let world = target.world(ui, &interrupt);
     let input = Update {
@@ -166,7 +165,7 @@ pub async fn update(world: &World<'_>, input: Update<'_>) -> Result<Outcome, Fai
             return Err(report(StageName::Bring, &failures));
         }
     }
-    let vips: Vec<IpAddr> = desired.vips().collect();
+    let vips: Vec<IpAddr> = desired.own_vips().collect();
     departure.stop_routers(world, &vips).await?;
     maintenance::stop_what_was_begun(world, &fleet, &cluster, &pauses, &mut facts).await?;
     // Those who have the virtual IP know of the new routers before these begin.

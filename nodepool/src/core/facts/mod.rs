@@ -74,8 +74,12 @@ pub struct Facts {
     pub kubeconfigs: BTreeMap<String, String>,
     /// kubeadm's static pods that have a manifest.
     pub manifests: BTreeSet<String>,
-    /// `/etc/kubernetes/pki/ca.crt` exists.
+    /// `/etc/kubernetes/pki/ca.crt` exists, and more than a CA that was made before the cluster.
     pub pki: bool,
+    /// There is such a CA and nothing else.
+    pub authority: bool,
+    /// Certificate of the cluster's CA, where its key is too.
+    pub ca: Option<String>,
     /// etcd has data.
     pub etcd_data: bool,
     /// Cluster and role that a finished kubeadm run recorded.

@@ -111,7 +111,17 @@ impl Facts {
             "manifest" => {
                 self.manifests.insert(value.to_owned());
             }
-            "pki" => self.pki = true,
+            "pki" => match value {
+                "authority" => self.authority = true,
+                _ => self.pki = true,
+            },
+            // A line in the file is a line here.
+            "ca" => {
+                self.ca = Some(format!(
+                    "{}\n",
+                    value.trim_end_matches('|').replace('|', "\n")
+                ))
+            }
             "etcd_data" => self.etcd_data = true,
             "member" => {
                 let (cluster, role) = value.split_once(' ')?;

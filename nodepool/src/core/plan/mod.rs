@@ -2,7 +2,7 @@
 //! everything is as it should be the plan is empty.
 //!
 //! ```text
-//! clean ─► prepare ─► init ─► join control planes ─► join workers ─► network ─► mark
+//! clean ─► prepare ─► (authority ─► stand) ─► init ─► join control planes ─► join workers ─► network ─► mark
 //! ```
 //!
 //! A stage is complete before the next begins; inside a stage machines are independent of each other, and the
@@ -11,9 +11,13 @@
 //!
 //! `kubeadm init` waits more than it works. Where there is no cluster yet, only the machine that makes it is prepared
 //! before; the others are prepared beside it, in its stage.
+//!
+//! Load balancers of a pool of their own must run before that: with the CA, which is made first, their kubelets *stand* alone
+//! until they join as workers (`stand`).
 
 mod nodes;
 mod prepare;
+mod stand;
 
 pub use prepare::containerd_suits;
 
@@ -88,6 +92,10 @@ pub enum StageName {
     Clean,
     /// Software, configuration, images, static pods.
     Prepare,
+    /// The certificate authority, for load balancers that run before the cluster.
+    Authority,
+    /// Those load balancers.
+    Stand,
     /// The first control plane.
     Init,
     /// The other control planes.
@@ -110,6 +118,8 @@ impl StageName {
         match self {
             Self::Clean => "clean up after an earlier attempt",
             Self::Prepare => "prepare machines",
+            Self::Authority => "certificate authority",
+            Self::Stand => "load balancers before the cluster",
             Self::Init => "first control plane",
             Self::JoinControlPlanes => "join control planes",
             Self::JoinWorkers => "join workers",
@@ -140,6 +150,9 @@ pub fn watched_paths(bundle: Option<&Bundle>) -> Vec<String> {
         manifest::SYSCTL,
         manifest::VRRP_CONFIG,
         manifest::PROXY_CONFIG,
+        manifest::BALANCER_CA,
+        kubelet::STANDALONE_CONFIG,
+        kubelet::STANDALONE_DROP_IN,
     ];
     let pods = [
         manifest::static_pod::VRRP.path(),
@@ -174,6 +187,8 @@ fn stages(situation: &Situation<'_>, members: Members) -> Plan {
     let stages = [
         planner.clean(),
         planner.prepare(),
+        planner.authority(),
+        planner.stand(),
         planner.init(),
         planner.join(StageName::JoinControlPlanes, true),
         planner.join(StageName::JoinWorkers, false),
@@ -275,7 +290,8 @@ impl Planner<'_> {
         self.machines(StageName::Prepare, |machine, facts| {
             let alone = self.members == Members::LeftAlone || machine.maintenance;
             let left_alone = alone && facts.member.is_some();
-            if !left_alone && maker.is_none_or(|maker| maker == machine.address) {
+            let first = maker.is_none_or(|maker| maker == machine.address);
+            if !left_alone && (first || machine.is_dedicated_balancer()) {
                 self.situation.prepare(machine, facts)
             } else {
                 Vec::new()

@@ -28,7 +28,7 @@ impl Situation<'_> {
                 steps.push(Step::Link(file.clone()));
             }
         }
-        if !present(facts, lbnode::INSTALLED, &lbnode.sha256, "755") {
+        if self.lacks_lbnode(facts) {
             steps.push(Step::PutLbnode {
                 sha256: lbnode.sha256.clone(),
             });
@@ -75,7 +75,16 @@ impl Situation<'_> {
                 digest: digest.clone(),
             });
         }
-        if machine.load_balancer.is_some() {
+        if machine.is_dedicated_balancer() {
+            // Before there is a cluster they have a stage of their own.
+            if super::cluster_lives(self.desired, self.facts) {
+                steps.extend(missing(facts, self.authority()));
+                steps.extend(missing(
+                    facts,
+                    manifest::load_balancer_pods(machine, digest),
+                ));
+            }
+        } else {
             steps.extend(missing(
                 facts,
                 manifest::load_balancer_pods(machine, digest),
@@ -84,11 +93,16 @@ impl Situation<'_> {
         steps
     }
 
+    /// Where the load balancer is somebody else's nothing of ours runs.
+    fn lacks_lbnode(&self, facts: &Facts) -> bool {
+        !self.desired.external && !present(facts, lbnode::INSTALLED, &self.lbnode.sha256, "755")
+    }
+
     /// What a member lacks of the node binary and its image. Nothing restarts by it.
     pub(in crate::core) fn bring(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
         let lbnode = self.lbnode;
         let mut steps = Vec::new();
-        if !present(facts, lbnode::INSTALLED, &lbnode.sha256, "755") {
+        if self.lacks_lbnode(facts) {
             let sha256 = lbnode.sha256.clone();
             steps.push(Step::PutLbnode { sha256 });
         }
@@ -103,7 +117,9 @@ impl Situation<'_> {
 
     /// Files of the API load balancer that differ. The static pods, last, restart it. A router that rests is not begun.
     pub(in crate::core) fn turn(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
+        let authority = self.authority().filter(|_| machine.is_dedicated_balancer());
         let mut files = manifest::load_balancer_configs(machine);
+        files.extend(authority);
         files.extend(manifest::load_balancer_pods(
             machine,
             &self.lbnode.image.digest,

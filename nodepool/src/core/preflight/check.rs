@@ -73,6 +73,7 @@ checks! {
     VipFree "vip-free" "Nobody has a virtual IP."
     VipClaim "vip-claim" "A virtual IP that the node claims is found there by the others."
     VipGateway "vip-gateway" "The gateway brings packets for it there too."
+    ApiFront "api-front" "A load balancer of somebody else leads from the virtual IP to every API server."
 }
 
 impl Serialize for Check {

@@ -172,7 +172,7 @@ fn membership(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
             format!("the machine belongs to a cluster at {server}"),
             reset,
         );
-    } else if !facts.ledger && facts.half_done() {
+    } else if !facts.ledger && (facts.half_done() || facts.authority) {
         notes.fail(
             Check::Membership,
             "Kubernetes is installed on the machine, and not by lbctl",

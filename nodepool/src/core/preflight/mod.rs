@@ -2,10 +2,11 @@
 //!
 //! Machines by themselves: `system`, `machine`, `surroundings`, `ports`. Machines beside each other: `together`,
 //! `networks`. What only the network can tell: [`network`], which plans what the machines ask of it and judges the
-//! answers.
+//! answers; and [`front`], where the API's load balancer is somebody else's.
 
 mod assessment;
 mod check;
+pub mod front;
 mod machine;
 pub mod network;
 mod networks;
@@ -138,7 +139,8 @@ pub fn performed(preflight: &Preflight<'_>) -> Done {
                 Check::SameNetwork => carries || machine.is_control_plane(),
                 Check::CniPlugins => preflight.routed_network,
                 Check::BundleArchitecture => preflight.bundle.is_some(),
-                other => *other < Check::Probe || *other == Check::VipFree,
+                Check::VipFree | Check::OtherBalancer => !preflight.desired.external,
+                other => *other < Check::Probe,
             };
             let checks: BTreeSet<Check> = Check::ALL
                 .iter()

@@ -13,7 +13,9 @@ fn let_in(desired: &Desired) -> String {
 
 pub(super) fn check(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
     firewalls(desired, notes);
-    others(notes);
+    if !desired.external {
+        others(notes);
+    }
     if machine.load_balancer.is_some() || machine.lbnode {
         reverse_path(machine, notes);
         strict_arp(notes);

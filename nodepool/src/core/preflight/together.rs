@@ -108,7 +108,7 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
                 "run `lbctl reset cluster` with this file, then create again".to_owned(),
             );
         }
-        for vip in preflight.desired.vips() {
+        for vip in preflight.desired.own_vips() {
             let manifest = static_pod::VRRP.path();
             if let Some((interface, _)) = facts.interface_of(vip)
                 && !facts.files.contains_key(&manifest)

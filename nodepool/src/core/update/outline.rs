@@ -1,10 +1,11 @@
 //! What an update is going to do, in words.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::removal::joiners;
 use super::settings::{NodeSettings, differences};
+use crate::core::desired::API_SERVER_PORT;
 use crate::core::plan::{Plan, Situation, Stage, StageName};
 use crate::core::step::{ApiStep, Step};
 
@@ -57,6 +58,12 @@ pub fn outline(
         let address = machine.address;
         let (name, role) = (name(&address), machine.role.name());
         lines.push(format!("join {name} ({address}) as {role}"));
+        if situation.desired.external && machine.is_control_plane() {
+            let back_end = SocketAddr::new(machine.node_ip, API_SERVER_PORT);
+            lines.push(format!(
+                "  make {back_end} a back end of your load balancer"
+            ));
+        }
     }
     for stage in &plan.stages {
         let through_api = stage.first.iter().chain(&stage.api);

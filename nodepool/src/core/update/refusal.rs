@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::order::members_with_balancer;
 use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
@@ -28,6 +29,9 @@ pub fn refusals(
 ) -> Vec<Refused> {
     let mut all = fixed(situation, made);
     members(situation, &mut all);
+    moved(situation, &mut all);
+    // The only router that stays has nobody to be a stranger to: leavers' routers have stopped, joiners' have not begun.
+    let alone = members_with_balancer(situation).len() == 1;
     for (address, settings) in settings {
         let machine = situation.desired.machine(*address);
         let Some(wanted) = machine.and_then(|machine| machine.load_balancer.as_ref()) else {
@@ -53,6 +57,9 @@ pub fn refusals(
                 what: format!("{name} ({address}): its router runs, and its settings cannot be read from {VRRP_CONFIG}: whether the others would hear it is not known"),
                 hint: format!("put that file back as it was; or stop this router (`rm {path}` on the node) and run this command again"),
             });
+        }
+        if alone {
+            continue;
         }
         for what in settings.strangers(wanted) {
             let hint = "routers with the old and with the new setting do not hear each other, and both would have the virtual IP: put it back; or stop all routers (`rm /etc/kubernetes/manifests/lb-vrrp.yaml` on every load-balancer node: the API has no virtual IP then) and run this command again";
@@ -136,6 +143,48 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
         });
     }
     all
+}
+
+/// The API load balancers keep their place: two of them at two places would both have the virtual IP.
+fn moved(situation: &Situation<'_>, all: &mut Vec<Refused>) {
+    let hint = "the API load balancer keeps its place for a cluster's life: put `loadBalancer.mode`, `loadBalancer.nodePoolSpec` and `controlPlane.loadBalancer.mode` back as they were, or make another cluster";
+    let facts = |address: &IpAddr| situation.facts.get(address);
+    for machine in &situation.desired.machines {
+        let Some(facts) = facts(&machine.address) else {
+            continue;
+        };
+        let runs = facts.files.contains_key(&static_pod::VRRP.path());
+        if runs && machine.load_balancer.is_none() {
+            all.push(Refused {
+                what: format!(
+                    "the API load balancer runs on {}, and the file has it elsewhere",
+                    facts.hostname
+                ),
+                hint: hint.to_owned(),
+            });
+        }
+    }
+    let members = members_with_balancer(situation);
+    let configured = |address: &IpAddr| {
+        facts(address).is_some_and(|facts| facts.files.contains_key(VRRP_CONFIG))
+    };
+    let lives = situation.view.is_some();
+    let of_file = situation.desired.machines.iter();
+    let mut of_file = of_file.filter(|machine| machine.load_balancer.is_some());
+    let first = of_file.next().map(|machine| machine.address);
+    if let Some(first) = first
+        && lives
+        && !members.iter().any(configured)
+        && !configured(&first)
+    {
+        let name = facts(&first).map_or_else(|| first.to_string(), |facts| facts.hostname.clone());
+        all.push(Refused {
+            what: format!(
+                "no API load balancer of ours serves this cluster, and the file has one on {name}"
+            ),
+            hint: hint.to_owned(),
+        });
+    }
 }
 
 fn members(situation: &Situation<'_>, all: &mut Vec<Refused>) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::health::Balancers;
 use super::refusal::Refused;
 use crate::core::cluster_view::{ClusterView, NodeView};
-use crate::core::desired::{Desired, Machine};
+use crate::core::desired::{Desired, LBNODE_LABEL, Machine};
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
 
@@ -21,6 +21,8 @@ pub struct Leaver {
     pub node_ips: Vec<IpAddr>,
     /// It runs an API server and etcd.
     pub control_plane: bool,
+    /// It carries Service addresses, and in a pool of their own the virtual IP as well.
+    pub lbnode: bool,
 }
 
 /// Label that kubeadm gives to control planes.
@@ -34,6 +36,7 @@ impl Leaver {
             node: Some(name.to_owned()),
             node_ips: node.addresses.clone(),
             control_plane: node.labels.contains_key(CONTROL_PLANE),
+            lbnode: node.labels.contains_key(LBNODE_LABEL),
         })
     }
 
@@ -91,7 +94,16 @@ pub fn replaces(situation: &Situation<'_>, leavers: &[Leaver]) -> Option<Refused
                 .to_owned(),
         });
     }
-    let leaver = leavers.iter().find(|leaver| leaver.control_plane)?;
+    let mut machines = situation.desired.machines.iter();
+    let dedicated = machines.any(Machine::is_dedicated_balancer);
+    let carries = |leaver: &&Leaver| {
+        if dedicated {
+            leaver.lbnode
+        } else {
+            leaver.control_plane
+        }
+    };
+    let leaver = leavers.iter().find(carries)?;
     let mut joiners = joiners(situation.desired, situation.facts);
     let joiner = joiners.find(|machine| machine.load_balancer.is_some())?;
     Some(Refused {
@@ -174,6 +186,9 @@ pub fn breaks_quorum(leavers: &[Leaver], view: &ClusterView) -> Option<String> {
 
 /// Why nobody would be left for the virtual IP; `None`: somebody is. `balancers`: of those who stay.
 pub fn last_balancer(situation: &Situation<'_>, balancers: &Balancers) -> Option<String> {
+    if situation.desired.external {
+        return None;
+    }
     let mut troubles = Vec::new();
     for machine in &situation.desired.machines {
         let Some(balancer) = balancers.get(&machine.address) else {

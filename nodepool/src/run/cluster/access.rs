@@ -51,6 +51,29 @@ impl Cluster<'_> {
         }
     }
 
+    /// Reads the certificate of a CA that was just made.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn learn_authority(
+        &self,
+        facts: &mut BTreeMap<IpAddr, Facts>,
+    ) -> Result<(), Failure> {
+        for (address, facts) in facts.iter_mut().filter(|(_, facts)| facts.authority) {
+            let script = script::read_authority();
+            let output = self.fleet.machine(*address).run(&script, "read the CA");
+            let output = output
+                .await
+                .map_err(|failure| Failure::failed(format!("{address}: {failure}")))?;
+            if output.status != 0 || output.stdout.trim().is_empty() {
+                let why = output.stderr.trim();
+                return Err(Failure::failed(format!("{address}: no CA was made: {why}")));
+            }
+            facts.ca = Some(output.stdout);
+        }
+        Ok(())
+    }
+
     async fn try_access(&self, machine: &Machine) -> Result<Access, Failure> {
         let kubeconfig = self.read_kubeconfig(machine.address).await?;
         let certificate_authority = certificate_authority(&kubeconfig)?;

@@ -2,6 +2,7 @@
 
 mod removal;
 mod snapshot;
+mod standing;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -41,6 +41,7 @@ pub(super) fn leaver(name: &str) -> Leaver {
         node: Some(name.to_owned()),
         node_ips: Vec::new(),
         control_plane: true,
+        lbnode: false,
     }
 }
 
