@@ -11,7 +11,7 @@ use lab_tests::{Machine, patience};
 use nix::sys::signal::Signal;
 
 use crate::interruptions::interrupt;
-use crate::runner::{Context, Scenario, Skip};
+use crate::runner::{Context, Scenario};
 use crate::shared::{example, files, said};
 
 /// Each leaves the cluster as its example file says.
@@ -48,9 +48,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 /// Minutes each.
 pub(crate) fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
-    if !context.full {
-        return Err(Skip("takes minutes: runs with --full".to_owned()).into());
-    }
+    context.only_in_full()?;
     scenario(context)
 }
 
@@ -89,10 +87,10 @@ fn nothing_to_do(context: &Context) -> Result<()> {
 }
 
 /// Between two handshakes of the client, in milliseconds.
-pub(crate) const PACE: u64 = 10;
+const PACE: u64 = 10;
 /// So long one of them may take, in milliseconds: TCP sends a lost SYN again after a second, so whatever is lost is a failure,
 /// and what is only slow, because four machines start and stop on the processors of one, is not.
-pub(crate) const PATIENCE: u64 = 900;
+const PATIENCE: u64 = 900;
 
 /// Does something while a client makes handshakes of TLS: none may fail.
 pub(crate) fn under_a_client(
@@ -100,11 +98,21 @@ pub(crate) fn under_a_client(
     what: &str,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let plan = Plan::handshake(Cluster::endpoint(), Trust::Anybody).paced(PACE, PATIENCE);
-    let client = cluster.prober(plan)?;
+    let plan = Plan::handshake(Cluster::endpoint(), Trust::Anybody);
+    while_connecting(cluster, plan, what, act)
+}
+
+/// Does something while a client connects: no attempt may fail.
+pub(crate) fn while_connecting(
+    cluster: &Cluster<'_>,
+    plan: Plan,
+    what: &str,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let client = cluster.prober(plan.paced(PACE, PATIENCE))?;
     ensure!(
         client.wait_for_calm(Duration::from_secs(2), Duration::from_secs(30)),
-        "connections fail before anything is done"
+        "{what}: connections fail before anything is done"
     );
     let begin = now();
     let done = act();

@@ -16,6 +16,7 @@ use lab_tests::prober::{Plan, Trust};
 use lab_tests::roster::API_VIP;
 use lab_tests::{Machine, Place, paths, patience, service};
 
+use crate::changes::patiently;
 use crate::cluster::nothing_of_ours;
 use crate::runner::{Context, Scenario, Skip};
 use crate::services::fault_on;
@@ -40,14 +41,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |context| patiently(context, manual),
     },
 ];
-
-/// Minutes each.
-fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
-    if !context.full {
-        return Err(Skip("takes minutes: runs with --full".to_owned()).into());
-    }
-    scenario(context)
-}
 
 const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
 const POOL: [Machine; 2] = [Machine::lb(1), Machine::lb(2)];

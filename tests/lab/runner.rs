@@ -39,6 +39,16 @@ pub(crate) struct Context {
     pub(crate) full: bool,
 }
 
+impl Context {
+    /// For what takes minutes: skipped without `--full`.
+    pub(crate) fn only_in_full(&self) -> Result<()> {
+        if self.full {
+            return Ok(());
+        }
+        Err(Skip("takes minutes: runs with --full".to_owned()).into())
+    }
+}
+
 /// The reason why a scenario cannot be tried here.
 #[derive(Debug)]
 pub(crate) struct Skip(pub(crate) String);

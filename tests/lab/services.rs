@@ -12,7 +12,7 @@ use lab_tests::service::{
 };
 use lab_tests::{Place, patience};
 
-use crate::runner::{Context, Scenario, Skip};
+use crate::runner::{Context, Scenario};
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -176,20 +176,13 @@ pub(crate) fn fault_on(cluster: &Cluster<'_>, fault: Fault, limit: Duration) -> 
 
 /// Once, and only when there is time.
 fn patiently(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
-    only_in_full(context)?;
+    context.only_in_full()?;
     judge(&trial(setting(context)?, fault)?, limit)
 }
 
 fn a_second_cut_costs_no_more(context: &Context) -> Result<()> {
-    only_in_full(context)?;
+    context.only_in_full()?;
     judge(&second_cable_cut(setting(context)?)?, SECOND)
-}
-
-fn only_in_full(context: &Context) -> Result<()> {
-    if context.full {
-        return Ok(());
-    }
-    Err(Skip("takes minutes: runs with --full".to_owned()).into())
 }
 
 /// Every client may have failed for the last time within the limit.

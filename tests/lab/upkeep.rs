@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
-use lab_tests::figures::milliseconds;
 use lab_tests::prober::Plan;
 use lab_tests::service::Web;
 use lab_tests::{Machine, patience};
 
-use crate::changes::{ALL, PACE, PATIENCE, patiently, under_a_client};
+use crate::changes::{ALL, patiently, under_a_client, while_connecting};
 use crate::runner::{Context, Scenario};
 use crate::shared::{example, said};
 
@@ -35,27 +34,10 @@ fn under_two_clients(
     what: &str,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let client = cluster.prober(Plan::connect(service).paced(PACE, PATIENCE))?;
-    ensure!(
-        client.wait_for_calm(Duration::from_secs(2), Duration::from_secs(30)),
-        "connections to the Service fail before anything is done"
-    );
-    let done = under_a_client(cluster, what, act);
-    let report = client.finish()?;
-    println!(
-        "     the Service meanwhile: {} of {} failed, the longest took {:.0} ms",
-        report.failed(),
-        report.attempts().len(),
-        milliseconds(report.longest())
-    );
-    done?;
-    ensure!(
-        report.failed() == 0,
-        "{what}: {} connections to the Service failed: {:?}",
-        report.failed(),
-        report.reasons()
-    );
-    Ok(())
+    let of_service = format!("{what}, the Service meanwhile");
+    while_connecting(cluster, Plan::connect(service), &of_service, || {
+        under_a_client(cluster, what, act)
+    })
 }
 
 /// A Service with a pod on each of these machines, and where it answers.
