@@ -118,7 +118,7 @@ fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
     let trials: Vec<Trial> = (0..runs)
         .map(|_| failover::trial(cluster, fault))
         .collect::<Result<_>>()?;
-    let mut times: Vec<Duration> = trials.iter().map(|trial| trial.last_failure).collect();
+    let mut times: Vec<Duration> = trials.iter().map(|trial| trial.seen.last_failure).collect();
     times.sort_unstable();
     let median = times[times.len() / 2];
     for trial in &trials {

@@ -108,9 +108,9 @@ fn owners_die(cluster: &Cluster<'_>) -> Result<()> {
     let trial = failover::trial(cluster, Fault::PowerCut)?;
     println!("     the API's VIP: {trial}");
     ensure!(
-        trial.last_failure <= LIMIT && trial.most_owners <= 1,
+        trial.seen.last_failure <= LIMIT && trial.most_owners <= 1,
         "last failure after {:.0} ms, {} owners at one time",
-        milliseconds(trial.last_failure),
+        milliseconds(trial.seen.last_failure),
         trial.most_owners
     );
     fault_on(cluster, service::Fault::PowerCut, LIMIT)?;

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, ensure};
 use crate::cluster::Cluster;
 use crate::figures::{Row, milliseconds};
 use crate::lab::Lab;
-use crate::prober::{Plan, Report, Trust};
+use crate::prober::{Impression, Plan, Report, Trust};
 use crate::roster::{API_VIP, Machine};
 use crate::tool;
 
@@ -88,39 +88,19 @@ pub struct Trial {
     pub victim: Machine,
     /// Who owned it after.
     pub successor: Machine,
-    /// From the fault to the last failed attempt.
-    pub last_failure: Duration,
-    /// The longest time between two successes.
-    pub longest_gap: Duration,
-    /// Failed attempts.
-    pub failed: usize,
-    /// All attempts.
-    pub attempts: usize,
-    /// How often which reason was seen.
-    pub reasons: String,
-    /// How late the client was itself at worst.
-    pub lateness: Duration,
+    /// What the client saw.
+    pub seen: Impression,
     /// The most machines with power and network that had the VIP at one time.
     pub most_owners: usize,
 }
 
 impl Trial {
     fn new(report: &Report, fault: Instant, victim: Machine, successor: Machine) -> Self {
-        let reasons = report
-            .reasons()
-            .iter()
-            .map(|(reason, count)| format!("{count} x {reason}"))
-            .collect::<Vec<_>>();
         Self {
             instant: fault,
             victim,
             successor,
-            last_failure: report.last_failure(fault),
-            longest_gap: report.longest_gap(),
-            failed: report.failed(),
-            attempts: report.attempts().len(),
-            reasons: reasons.join(", "),
-            lateness: report.lateness(),
+            seen: Impression::new(report, fault),
             most_owners: 1,
         }
     }
@@ -128,24 +108,7 @@ impl Trial {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} -> {}: last failure after {:.0} ms, longest gap {:.0} ms, {} of {} failed",
-            self.victim,
-            self.successor,
-            milliseconds(self.last_failure),
-            milliseconds(self.longest_gap),
-            self.failed,
-            self.attempts,
-        )?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        write!(
-            f,
-            ", client at most {:.0} ms late",
-            milliseconds(self.lateness)
-        )
+        write!(f, "{} -> {}: {}", self.victim, self.successor, self.seen)
     }
 }
 
@@ -212,12 +175,12 @@ fn figures(fault: Fault, trials: &[Trial]) -> Vec<Row> {
     };
     [
         row("last_failure_ms", "ms", |trial| {
-            milliseconds(trial.last_failure)
+            milliseconds(trial.seen.last_failure)
         }),
         row("longest_gap_ms", "ms", |trial| {
-            milliseconds(trial.longest_gap)
+            milliseconds(trial.seen.longest_gap)
         }),
-        row("failed_connections", "1", |trial| trial.failed as f64),
+        row("failed_connections", "1", |trial| trial.seen.failed as f64),
     ]
     .into_iter()
     .flatten()

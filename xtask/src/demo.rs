@@ -77,10 +77,10 @@ fn power_cut(cluster: &Cluster<'_>) -> Result<()> {
          a whole request (TLS, GET /readyz) failed for the last time after {} ms",
         trial.victim,
         trial.successor,
-        milliseconds(trial.last_failure),
-        trial.failed,
-        trial.attempts,
-        milliseconds(trial.longest_gap),
+        milliseconds(trial.seen.last_failure),
+        trial.seen.failed,
+        trial.seen.attempts,
+        milliseconds(trial.seen.longest_gap),
         milliseconds(api.last_failure(trial.instant)),
     ));
     ensure!(

@@ -5,6 +5,7 @@
 //! ([`Report::last_failure`]). The prober runs in a thread of its own inside a network namespace.
 
 mod attempt;
+mod impression;
 mod report;
 mod stream;
 
@@ -22,6 +23,7 @@ use crate::host::take_share;
 use crate::namespace::Namespace;
 
 pub use attempt::{Exchange, Trust};
+pub use impression::Impression;
 pub use report::{Attempt, Report};
 pub use stream::{Answers, Stream};
 

@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use super::clients::Audience;
 use super::contestant::replace_by_metallb;
 use super::control::{self, Latencies};
-use super::trial::{Impression, Setting, Trial, second_cable_cut, trial};
+use super::trial::{Setting, Trial, second_cable_cut, trial};
 use super::{Contestant, Fault, LIMIT, LOOK};
 use crate::bundle;
 use crate::cluster::Cluster;
 use crate::figures::{Row, milliseconds};
+use crate::prober::Impression;
 use crate::{patience, tool};
 
 /// What is measured, by its published name.

@@ -23,7 +23,7 @@ pub use clients::Audience;
 pub use contestant::Contestant;
 pub use fault::Fault;
 pub use measure::{Amount, Case, run};
-pub use trial::{Impression, Setting, Trial, second_cable_cut, trial};
+pub use trial::{Setting, Trial, second_cable_cut, trial};
 
 /// The pool of the example with three control planes, without the address that is kept for the ingress.
 pub const POOL: RangeInclusive<Ipv4Addr> =

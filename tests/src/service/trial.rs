@@ -11,7 +11,7 @@ use super::clients::{Audience, Clients, Reports};
 use super::{Contestant, Fault, LIMIT, Web};
 use crate::cluster::Cluster;
 use crate::figures::milliseconds;
-use crate::prober::Report;
+use crate::prober::Impression;
 use crate::roster::{Machine, Place};
 
 /// Where a fault happens, and who watches.
@@ -42,57 +42,6 @@ pub struct Trial {
     pub datagrams: Option<Duration>,
     /// Whether connections stopped failing; when not, the times are those of the watch.
     pub over: bool,
-}
-
-/// What a client with a new connection each 5 ms saw.
-#[derive(Debug, Clone)]
-pub struct Impression {
-    /// From the fault to the last failed attempt.
-    pub last_failure: Duration,
-    /// The longest time between two successes.
-    pub longest_gap: Duration,
-    /// Failed attempts.
-    pub failed: usize,
-    /// All attempts.
-    pub attempts: usize,
-    /// How often which reason was seen.
-    pub reasons: String,
-    /// How late the client was itself at worst.
-    pub lateness: Duration,
-}
-
-impl Impression {
-    fn new(report: &Report, fault: Instant) -> Self {
-        let reasons = report.reasons();
-        let reasons = reasons
-            .iter()
-            .map(|(why, count)| format!("{count} x {why}"));
-        Self {
-            last_failure: report.last_failure(fault),
-            longest_gap: report.longest_gap(),
-            failed: report.failed(),
-            attempts: report.attempts().len(),
-            reasons: reasons.collect::<Vec<_>>().join(", "),
-            lateness: report.lateness(),
-        }
-    }
-}
-
-impl fmt::Display for Impression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "last failure after {:.0} ms, longest gap {:.0} ms, {} of {} failed",
-            milliseconds(self.last_failure),
-            milliseconds(self.longest_gap),
-            self.failed,
-            self.attempts,
-        )?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        write!(f, ", at most {:.0} ms late", milliseconds(self.lateness))
-    }
 }
 
 impl Trial {
