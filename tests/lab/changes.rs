@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::figures::milliseconds;
 use lab_tests::prober::{Plan, Trust};
+use lab_tests::scenario::Skip;
 use lab_tests::{Machine, patience};
 use nix::sys::signal::Signal;
 
 use crate::interruptions::interrupt;
-use crate::runner::{Context, Scenario, Skip};
+use crate::runner::{Context, Scenario};
 use crate::shared::{example, files, said};
 
 /// Each leaves the cluster as its example file says.
@@ -49,7 +50,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 /// Minutes each.
 fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
     if !context.full {
-        return Err(Skip("takes minutes: runs with --full".to_owned()).into());
+        return Err(Skip("takes minutes: runs with --full").into());
     }
     scenario(context)
 }

@@ -10,6 +10,7 @@
 //! * [`duel`]: virtual routers of two makers under the same faults.
 //! * [`failover`]: faults of the VIP's owner, and what a client sees of them.
 //! * [`figures`]: measured figures in the form all benchmarks share.
+//! * [`scenario`]: one scenario, tried and told.
 //! * [`summary`]: how a run of scenarios went, in the form that `cargo xtask test` reads.
 //! * [`vip`]: which machine has a virtual IP, and who answers ARP for it.
 //! * [`vm`]: the lab on an ordinary Linux system, in an emulated machine.
@@ -28,6 +29,7 @@ pub mod paths;
 pub mod patience;
 pub mod prober;
 pub mod roster;
+pub mod scenario;
 pub mod summary;
 pub mod vip;
 pub mod vm;
