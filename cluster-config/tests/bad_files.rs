@@ -67,7 +67,7 @@ fn every_code_has_a_bad_file_or_a_bad_change() {
         .flat_map(|(name, text)| load(text, name).diagnostics)
         .map(|found| found.code.to_string())
         .collect();
-    // Shown by `tests/changes.rs`, `tests/hostile.rs` and the sample files.
+    // Shown by `tests/changes/`, `tests/hostile.rs` and the sample files.
     let elsewhere = [
         "V17", "V21", "V22", "V23", "V31", "F11", "E09", "Y07", "F06", "E03", "E04",
     ];

@@ -14,11 +14,12 @@ use lab_tests::failover::{self, Fault};
 use lab_tests::figures::milliseconds;
 use lab_tests::prober::{Plan, Trust};
 use lab_tests::roster::API_VIP;
+use lab_tests::scenario::Skip;
 use lab_tests::{Machine, Place, paths, patience, service};
 
 use crate::changes::patiently;
 use crate::cluster::nothing_of_ours;
-use crate::runner::{Context, Scenario, Skip};
+use crate::runner::{Context, Scenario};
 use crate::services::fault_on;
 use crate::shared::{example, files, programs, said};
 
@@ -367,7 +368,7 @@ fn haproxy() -> Result<Vec<String>> {
     let program = root.join("usr/sbin/haproxy");
     if !program.exists() {
         let reason = "there is no haproxy: `apt-get install haproxy`, or `cargo xtask bench proxy`";
-        return Err(Skip(reason.to_owned()).into());
+        return Err(Skip(reason).into());
     }
     let libraries = root.join("usr/lib/x86_64-linux-gnu");
     let loader = libraries.join("ld-linux-x86-64.so.2");

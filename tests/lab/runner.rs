@@ -1,13 +1,11 @@
 //! Runs scenarios one after the other and says how each went.
 
 use std::cell::OnceCell;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 use lab_tests::Lab;
+use lab_tests::scenario::{Skip, try_one};
 use lab_tests::summary::Summary;
 
 use crate::shared::Fixture;
@@ -45,21 +43,9 @@ impl Context {
         if self.full {
             return Ok(());
         }
-        Err(Skip("takes minutes: runs with --full".to_owned()).into())
+        Err(Skip("takes minutes: runs with --full").into())
     }
 }
-
-/// The reason why a scenario cannot be tried here.
-#[derive(Debug)]
-pub(crate) struct Skip(pub(crate) String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -110,7 +96,7 @@ pub(crate) fn run(scenarios: &[Scenario], options: &Options) -> ExitCode {
     match prepare(options) {
         Ok(context) => {
             for scenario in wanted {
-                run_one(scenario, &context, &mut summary);
+                try_one(|| (scenario.run)(&context)).tell(scenario.name, &mut summary);
             }
             if options.keep {
                 println!("the labs `{PREFIX}` and `{SECOND_PREFIX}` stay as they are");
@@ -144,40 +130,6 @@ fn prepare(options: &Options) -> Result<Context> {
         bare: OnceCell::new(),
         full: options.full,
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "says how long a scenario took")]
-fn run_one(scenario: &Scenario, context: &Context, summary: &mut Summary) {
-    let begin = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(context)));
-    let seconds = begin.elapsed().as_secs_f32();
-    let outcome = outcome.unwrap_or_else(|panic| {
-        let said = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(anyhow::anyhow!("{}", said.unwrap_or("it panicked")))
-    });
-    match outcome {
-        Ok(()) => {
-            println!("test {} ... ok ({seconds:.1} s)", scenario.name);
-            summary.pass();
-        }
-        Err(error) => match error.downcast_ref::<Skip>() {
-            Some(Skip(reason)) => {
-                println!("test {} ... skipped: {reason}", scenario.name);
-                summary.skip(scenario.name, reason);
-            }
-            None => {
-                let reason = format!("{error:#}");
-                println!(
-                    "test {} ... FAILED ({seconds:.1} s): {reason}",
-                    scenario.name
-                );
-                summary.fail(scenario.name, &reason);
-            }
-        },
-    }
 }
 
 fn conclude(summary: &Summary) -> ExitCode {

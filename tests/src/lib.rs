@@ -12,6 +12,7 @@
 //! * [`e2e`]: Kubernetes' own end-to-end tests.
 //! * [`failover`]: faults of the VIP's owner, and what a client sees of them.
 //! * [`figures`]: measured figures in the form all benchmarks share.
+//! * [`scenario`]: one scenario, tried and told.
 //! * [`service`]: Services of a cluster, the faults of their addresses' nodes, and how long changes take.
 //! * [`summary`]: how a run of scenarios went, in the form that `cargo xtask test` reads.
 //! * [`vip`]: which machine has a virtual IP, and who answers ARP for it.
@@ -33,6 +34,7 @@ pub mod paths;
 pub mod patience;
 pub mod prober;
 pub mod roster;
+pub mod scenario;
 pub mod service;
 pub mod summary;
 pub mod vip;

@@ -36,6 +36,7 @@ use anyhow::{Context as _, Result, bail};
 use lab_tests::duel::arena;
 use lab_tests::duel::{self, Case};
 use lab_tests::figures;
+pub(crate) use lab_tests::scenario::Skip;
 use lab_tests::summary::Summary;
 use runner::{Scenario, Scenarios};
 
@@ -143,18 +144,6 @@ fn conclude(summary: &Summary) -> Result<ExitCode> {
         ExitCode::FAILURE
     })
 }
-
-/// Why a scenario cannot be tried here.
-#[derive(Debug)]
-pub(crate) struct Skip(pub(crate) &'static str);
-
-impl std::fmt::Display for Skip {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
 
 fn bench(context: &Context, options: &Options) -> Result<ExitCode> {
     let cases = if options.words.is_empty() {

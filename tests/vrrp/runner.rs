@@ -1,16 +1,14 @@
 //! Runs scenarios, one after the other or some at a time, and says how each went.
-#![expect(clippy::print_stdout, reason = "a test program reports there")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use lab_tests::summary::Summary;
+use anyhow::Result;
+use lab_tests::{scenario::try_one, summary::Summary};
 
+use crate::Context;
 use crate::stalls::undisturbed;
-use crate::{Context, Skip};
 
 /// One thing that must hold.
 pub(crate) type Scenario = (&'static str, Trial);
@@ -55,44 +53,28 @@ pub(crate) fn run(context: &Context, scenarios: &Scenarios) -> Summary {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(scenario) = next() {
-                    try_one(scenario, &summary, |trial| trial(context));
+                    report(scenario, &summary, |trial| trial(context));
                 }
             });
         }
     });
     for scenario in &scenarios.measured {
-        try_one(scenario, &summary, |trial| {
+        report(scenario, &summary, |trial| {
             undisturbed(STOOD_STILL, || trial(context))
         });
     }
     for scenario in &scenarios.long {
-        try_one(scenario, &summary, |trial| trial(context));
+        report(scenario, &summary, |trial| trial(context));
     }
     summary.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::disallowed_methods, reason = "says how long a scenario took")]
-fn try_one(
+fn report(
     (name, trial): &Scenario,
     summary: &Mutex<Summary>,
     run: impl FnOnce(Trial) -> Result<()>,
 ) {
-    let begin = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(*trial)));
-    let seconds = begin.elapsed().as_secs_f32();
+    let outcome = try_one(|| run(*trial));
     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-    match outcome.unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
-        Ok(()) => {
-            println!("test {name} ... ok ({seconds:.1} s)");
-            summary.pass();
-        }
-        Err(error) if error.is::<Skip>() => {
-            println!("test {name} ... skipped: {error}");
-            summary.skip(name, &error.to_string());
-        }
-        Err(error) => {
-            println!("test {name} ... FAILED ({seconds:.1} s): {error:#}");
-            summary.fail(name, &format!("{error:#}"));
-        }
-    }
+    outcome.tell(name, &mut summary);
 }

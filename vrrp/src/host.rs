@@ -1,12 +1,14 @@
 //! The thread that talks to the kernel's network configuration: it puts addresses on interfaces, takes
 //! them off, and watches both. It decides nothing; it brings the kernel to what was asked for last.
 
+mod leftovers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use l2::linux::address::{Addresses, Held, LOOPBACK, Mark};
+use l2::linux::address::{Addresses, Held, Mark};
 use l2::linux::link::{Change, Links};
 use l2::linux::neighbour::Neighbours;
 use l2::linux::netlink::Notifications;
@@ -18,6 +20,8 @@ use crate::hand_over::HandOver;
 use crate::mailbox::{Mailbox, Sender};
 use crate::place::{Place, home, place};
 use crate::proto::{Input, Link};
+
+pub(crate) use leftovers::remove_ours;
 
 /// Marks our addresses in the kernel: the IP protocol number of VRRP.
 pub(crate) const MARK: Mark = Mark(112);
@@ -367,31 +371,6 @@ impl Host {
             }
         }
     }
-}
-
-/// Removes every single address that carries our mark or is one of `configured`, and says which. What lingers
-/// after a planned move stays for its time.
-pub(crate) fn remove_ours(
-    addresses: &mut Addresses,
-    configured: &BTreeSet<IpAddr>,
-) -> io::Result<Vec<Held>> {
-    let mark = addresses.mark();
-    let mut removed = Vec::new();
-    for found in addresses.list()? {
-        let single = found.prefix_len
-            == if found.held.address.is_ipv4() {
-                32
-            } else {
-                128
-            };
-        let lingers = found.held.index == LOOPBACK && found.finite;
-        let ours = found.mark == Some(mark) || configured.contains(&found.held.address);
-        if single && ours && !lingers {
-            addresses.release(found.held)?;
-            removed.push(found.held);
-        }
-    }
-    Ok(removed)
 }
 
 /// Names our addresses for `ip addr`, unless the interface's name leaves no room.

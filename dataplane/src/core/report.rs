@@ -23,7 +23,7 @@ pub struct ReportedAddress {
     pub interface: String,
     /// Hardware address in its usual notation.
     pub mac: String,
-    /// Another machine that answers for it as well, by hardware address.
+    /// Another machine that answers for it as well, by hardware address, or a speaker that is not heard.
     pub conflict: Option<String>,
 }
 
@@ -160,6 +160,12 @@ impl Reports {
             .filter(|(node, _)| selected(node) && !self.is_silent(node))
             .collect();
         if running.is_empty() {
+            if let Some((one, other)) = self.apart(selected) {
+                let why = format!(
+                    "the speakers of {one} and {other} do not hear each other: let UDP 7946 pass between them, in both directions"
+                );
+                return (announced::NO_ELIGIBLE_NODE, why);
+            }
             let why = "no node that an L2Advertisement selects runs a speaker: see its `spec.nodeSelectors`, and `kubectl get speakers`".to_owned();
             return (announced::NO_ELIGIBLE_NODE, why);
         }
@@ -200,6 +206,20 @@ impl Reports {
         (announced::NO_LOCAL_ENDPOINTS, why.to_owned())
     }
 
+    /// Two of the selected nodes whose speakers miss each other.
+    fn apart(&self, selected: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
+        let misses = |one: &str, other: &str| {
+            let report = self.reports.get(one);
+            report.is_some_and(|report| report.silent.contains(other))
+        };
+        let nodes = || self.reports.keys().map(String::as_str);
+        let selected = |node: &&str| selected(node);
+        nodes().filter(selected).find_map(|one| {
+            let other = nodes().find(|other| misses(one, other) && misses(other, one))?;
+            Some((one, other))
+        })
+    }
+
     fn reachable(
         &self,
         atlas: &Atlas,
@@ -222,7 +242,9 @@ impl Reports {
         if let Some((address, node, mac)) = conflict {
             return unmet(
                 reachable::ADDRESS_CONFLICT,
-                format!("{mac} answers for {address}, too (seen by {node}): find that machine"),
+                format!(
+                    "{mac} answers for {address}, too (seen by {node}): find that machine, or let UDP 7946 pass if it is a speaker"
+                ),
             );
         }
         if !atlas.has_ready_endpoint(key) {
@@ -238,3 +260,6 @@ impl Reports {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,9 +162,13 @@ fn solicitation(
     if !addresses.has(target) {
         return Verdict::Ignore("not ours");
     }
+    // Whoever names a group, or this node, as its own hardware address would have others hear the answer.
+    let neighbour = question.source_mac.unwrap_or(ether.source);
+    if neighbour == own || !neighbour.is_unicast() {
+        return Verdict::Ignore("no sender");
+    }
     let answer = NeighborAdvert::answer(question, own, false);
-    let anonymous = question.source.is_unspecified();
-    let receiver = (!anonymous).then(|| question.source_mac.unwrap_or(ether.source));
+    let receiver = (!question.source.is_unspecified()).then_some(neighbour);
     let frame = answer.frame(own, receiver).as_ref().to_vec();
     Verdict::Answer(frame, Answered::Resolution(target))
 }
@@ -423,6 +427,17 @@ mod tests {
             assert_eq!(answer.destination, destination);
             assert_eq!(answer.solicited, destination == source);
             assert_eq!(ether.destination == THEIRS, destination == source);
+        }
+    }
+
+    #[test]
+    fn a_solicitation_that_names_a_group_as_its_hardware_address_is_not_answered() {
+        for mac in [MacAddr::BROADCAST, MacAddr::ZERO, OWN] {
+            let source = "fd00::9".parse().unwrap();
+            let question = NeighborSolicit::question(v6(), source, mac);
+            let mut frame = question.frame(mac).as_ref().to_vec();
+            frame[6..12].copy_from_slice(&THEIRS.octets());
+            assert_eq!(decide(&frame), Verdict::Ignore("no sender"), "{mac}");
         }
     }
 

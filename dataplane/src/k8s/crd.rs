@@ -292,7 +292,7 @@ pub struct SpeakerAddress {
     pub since: String,
     /// How it came here.
     pub why: String,
-    /// Another machine that answers for it as well.
+    /// Another machine that answers for it as well, by hardware address, or a speaker that is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
 }

@@ -232,14 +232,14 @@ impl Node {
         }
     }
 
-    /// Another node tells the neighbours that it has `address`.
-    pub(super) fn overhear(&mut self, at: Duration, address: IpAddr) {
+    /// The node `peer` tells the neighbours that it has `address`.
+    pub(super) fn overhear(&mut self, at: Duration, peer: &str, address: IpAddr) {
         let now = self.clock(at);
         self.wanted = None;
         if let Some(speaker) = &mut self.speaker
             && self.flaw != Some(Flaw::NoObjection)
         {
-            speaker.handle_peer_answer(now, address);
+            speaker.handle_peer_answer(now, peer, address);
         }
     }
 

@@ -123,7 +123,8 @@ impl World {
             }
             None => {
                 self.overheard.insert((to, from, address), self.now);
-                self.nodes[to].overhear(self.now, address);
+                let peer = self.nodes[from].name.clone();
+                self.nodes[to].overhear(self.now, &peer, address);
                 self.collect(to);
             }
         }

@@ -23,6 +23,7 @@ pub(super) struct Bulletin {
     rejections: Family<Label, Counter>,
     announcements: Counter,
     conflicts: Counter,
+    unheard_rivals: Counter,
 }
 
 impl Bulletin {
@@ -37,6 +38,7 @@ impl Bulletin {
             rejections: Family::default(),
             announcements: Counter::default(),
             conflicts: Counter::default(),
+            unheard_rivals: Counter::default(),
         };
         let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
         let own = registry.sub_registry_with_prefix("lbnode_speaker");
@@ -65,6 +67,11 @@ impl Bulletin {
             "address_conflicts",
             "Alarms: another machine answers for an address",
             bulletin.conflicts.clone(),
+        );
+        own.register(
+            "unheard_rivals",
+            "Alarms: another speaker answers for an address, and its heartbeats do not arrive",
+            bulletin.unheard_rivals.clone(),
         );
         // The same meaning and name as MetalLB's.
         let metallb = registry.sub_registry_with_prefix("metallb_layer2");
@@ -106,6 +113,10 @@ impl Bulletin {
 
     pub(super) fn count_conflict(&self) {
         self.conflicts.inc();
+    }
+
+    pub(super) fn count_unheard_rival(&self) {
+        self.unheard_rivals.inc();
     }
 
     /// Waits until something has changed.

@@ -9,6 +9,8 @@
     reason = "the tests measure, tell it, and end where something is not as it should be"
 )]
 
+mod appliers;
+mod deployed;
 mod scale;
 mod segment;
 mod server;
@@ -398,63 +400,6 @@ async fn another_controller_takes_over_and_changes_nothing() {
     );
     assert!(ended.elapsed() < Duration::from_secs(3));
     three.stop();
-}
-
-#[tokio::test]
-async fn the_server_takes_what_is_deployed_and_gives_no_right_too_many() {
-    let (server, _) = cluster().await;
-    let said = server.must(&["apply", "--dry-run=server", "-f", &manifest()]);
-    assert!(!said.contains("Warning"), "{said}");
-    let may = |who: &str, verb: &str, what: &str| {
-        let name = format!("--as=system:serviceaccount:lb-system:{who}");
-        server
-            .kubectl(&["auth", "can-i", verb, what, &name])
-            .status
-            .success()
-    };
-    for what in [
-        "services",
-        "services/status",
-        "services.finalizers",
-        "nodes",
-        "addresspools.bundledlb.io",
-        "secrets",
-    ] {
-        for verb in ["create", "update", "patch", "delete"] {
-            assert!(
-                !may("lb-speaker", verb, what),
-                "the speaker may {verb} {what}"
-            );
-        }
-    }
-    assert!(!may("lb-speaker", "get", "secrets"));
-    assert!(may("lb-controller", "patch", "services/status"));
-    for what in [
-        "pods",
-        "nodes",
-        "secrets",
-        "deployments.apps",
-        "addresspools.bundledlb.io",
-    ] {
-        for verb in ["create", "update", "patch", "delete"] {
-            assert!(
-                !may("lb-controller", verb, what),
-                "the controller may {verb} {what}"
-            );
-        }
-    }
-    for (wrong, why) in [
-        (pool("bad", "10.0.0.300"), "CIDRs"),
-        (pool("bad", "10.0.0.0/33"), "CIDRs"),
-        (pool("bad", "10.0.0.1-"), "CIDRs"),
-        (pool("bad", ""), "at least 1"),
-    ] {
-        let file = server.folder.path().join("wrong.yaml");
-        std::fs::write(&file, wrong).unwrap();
-        let output = server.kubectl(&["apply", "-f", &file.display().to_string()]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(why), "{said}");
-    }
 }
 
 /// The kinds of MetalLB, without their schemas.

@@ -339,3 +339,43 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A proxy of the operator's does not know the machines' network; here it is named where kube looks first.
+    #[tokio::test]
+    async fn the_api_is_asked_without_a_proxy() {
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let (api, proxy) = (
+            listen().await.expect("a port"),
+            listen().await.expect("a port"),
+        );
+        let port = |one: &TcpListener| one.local_addr().expect("an address").port();
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters:\n- name: c\n  cluster:\n    server: https://127.0.0.1:{}\n    proxy-url: http://127.0.0.1:{}\n\
+             users:\n- name: u\n  user: {{token: t}}\n\
+             contexts:\n- name: c\n  context: {{cluster: c, user: u}}\n",
+            port(&api),
+            port(&proxy)
+        );
+        let client = client_of(&kubeconfig, None).await.expect("a client");
+        let asking = tokio::spawn(async move { client.apiserver_version().await });
+        let asked = tokio::time::timeout(TRY, async {
+            tokio::select! {
+                asked = api.accept() => asked.map(|_| "the API"),
+                asked = proxy.accept() => asked.map(|_| "the proxy"),
+            }
+        });
+        let asked = asked
+            .await
+            .expect("somebody is asked")
+            .expect("a connection");
+        assert_eq!(asked, "the API");
+        asking.abort();
+    }
+}

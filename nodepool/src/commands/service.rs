@@ -111,7 +111,7 @@ fn owned(address: IpAddr, state: &ServiceState) -> Finding {
             let Some(mac) = &owner.conflict else {
                 return format!("{} on {} as {}", owner.node, owner.interface, owner.mac);
             };
-            format!("{} and {mac}, which is no node, both answer", owner.node)
+            format!("{} and {mac} both answer", owner.node)
         },
     );
     Finding {

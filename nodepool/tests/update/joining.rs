@@ -128,3 +128,21 @@ async fn every_interruption_of_a_join_is_finished_by_the_next_run() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_become_ready_is_named_with_how_long_was_waited() {
+    let mut site = made().await;
+    site.edit(&with_worker());
+    site.inner().nodes.get_mut("m1").expect("a node").ready = false;
+    let failure = site.create().await.expect_err("it stays so");
+    assert_eq!(
+        failure.message,
+        "not Ready after 3 min:\n  m1: no condition `Ready` yet"
+    );
+    assert!(
+        failure
+            .hint
+            .expect("a hint")
+            .contains("kubectl describe node")
+    );
+}

@@ -242,6 +242,54 @@ async fn a_dead_machine_leaves_by_force_only() {
     assert_eq!(inner.well().len(), 2);
 }
 
+/// A pod that never ends, for example because of its PodDisruptionBudget.
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_after_ten_minutes_and_names_the_pods() {
+    let mut site = made().await;
+    site.edit(&without_third());
+    site.inner().nodes.get_mut("m2").expect("a node").pods = u32::MAX;
+    let begun = tokio::time::Instant::now();
+    let failure = site
+        .update(Consent::Given)
+        .await
+        .expect_err("it never ends");
+    let took = begun.elapsed().as_secs();
+    assert!((600..660).contains(&took), "{took} s");
+    assert_eq!(
+        failure.message,
+        "m2: after 10 min not gone: default/web is ending"
+    );
+    assert!(
+        failure
+            .hint
+            .expect("a hint")
+            .contains("PodDisruptionBudget")
+    );
+    assert!(site.inner().machines[&address(13)].is_member());
+    // Once it is gone the same command goes on.
+    site.inner().nodes.get_mut("m2").expect("a node").pods = 1;
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    gone(&site, "after the second run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn host_names_with_dots_are_names_like_others() {
+    let mut site = Site::new(FILE);
+    for (address, machine) in &mut site.inner().machines {
+        let IpAddr::V4(v4) = address else { continue };
+        machine.hostname = format!("cp{}.rack-1.example.org", v4.octets()[3]);
+    }
+    assert_eq!(site.create().await, Ok(Outcome::Changed));
+    assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
+    let names: Vec<String> = site.inner().nodes.keys().cloned().collect();
+    let wanted = [11, 12, 13].map(|last| format!("cp{last}.rack-1.example.org"));
+    assert_eq!(names, wanted);
+    site.edit(&without_third());
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    let names: Vec<String> = site.inner().nodes.keys().cloned().collect();
+    assert_eq!(names, wanted[..2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_machine_of_another_name_is_left_alone() {
     let mut site = made().await;

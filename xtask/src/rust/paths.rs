@@ -37,7 +37,7 @@ pub(super) fn mentions(tokens: &[Token]) -> Vec<Mention> {
     let mut at = 0;
     while at < tokens.len() {
         let token = &tokens[at];
-        if token.text == "use" && token.kind == TokenKind::Word {
+        if token.text == "use" && token.kind == TokenKind::Word && !captures(tokens, at) {
             at = import(tokens, at + 1, &[], &mut found);
         } else if token.kind == TokenKind::Word && starts_path(tokens, at) {
             at = written_out(tokens, at, &mut found);
@@ -46,6 +46,11 @@ pub(super) fn mentions(tokens: &[Token]) -> Vec<Mention> {
         }
     }
     found
+}
+
+/// Whether the `use` at `at` names what a hidden type captures: `impl Iterator<Item = A> + use<'a, T>`.
+fn captures(tokens: &[Token], at: usize) -> bool {
+    tokens.get(at + 1).is_some_and(|token| token.text == "<")
 }
 
 /// Whether the word at `at` begins a path: `a::b`, but not the `b` in it, nor `<T as X>::b` or `a.b::<C>`.
@@ -90,8 +95,11 @@ fn import(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<Me
             "::" => {}
             "{" => {
                 while tokens.get(at).is_some_and(|token| token.text != "}") {
+                    let branch = at;
                     at = import(tokens, at, &segments, found);
                     at += usize::from(tokens.get(at).is_some_and(|token| token.text == ","));
+                    // What is no import ends all the same.
+                    at = at.max(branch + 1);
                 }
                 return at + 1;
             }
@@ -138,6 +146,19 @@ mod tests {
             paths(text),
             ["ipnet::IpNet", "Vec", "tokio::spawn", "b::C", "g::H"]
         );
+    }
+
+    #[test]
+    fn what_a_type_captures_is_no_import() {
+        let text = "fn f<'a, T>(a: &'a T) -> impl Iterator<Item = b::C> + use<'a, T> { d::e(a); } use g::h;";
+        assert_eq!(paths(text), ["b::C", "d::e", "g::h"]);
+    }
+
+    #[test]
+    fn what_is_no_import_ends() {
+        for text in ["use a::{b; c}", "use {;", "use a::{", "use a::{b::{;}, c};"] {
+            assert!(paths(text).len() < 5, "{text}");
+        }
     }
 
     #[test]

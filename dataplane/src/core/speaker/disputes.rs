@@ -3,6 +3,9 @@
 //! Mostly it has taken over, or is about to give in, and the heartbeats say so. But it may also be cut off right after
 //! its announcement, before anybody heard a heartbeat of it: then its neighbours believe somebody who is gone. So what
 //! is still here when the patience is over is announced once more.
+//!
+//! Who says it again although it was answered goes on having it. If no heartbeat of it is heard all the while, the two
+//! hear each other's announcements only, and neither knows that it has to give in: that is an alarm.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +16,8 @@ use std::{
 /// Between two answers for one address: nodes that hear each other's announcements and not each other's heartbeats
 /// must not fight without end (RFC 5227 §2.4 c).
 const PAUSE: Duration = Duration::from_secs(10);
+/// A word so long after the answer belongs to another story: a node that took over, and was gone at once.
+const INSISTENCE: Duration = Duration::from_secs(60);
 
 /// What other speakers say that they have, of what is here.
 #[derive(Debug, Clone, Default)]
@@ -27,11 +32,13 @@ struct Dispute {
 }
 
 impl Disputes {
-    /// Another speaker says that it has `address`; it is answered after the patience.
-    pub(super) fn open(&mut self, now: Instant, address: IpAddr, patience: Duration) {
+    /// Another speaker says that it has `address`; it is answered after the patience. Returns whether it was
+    /// answered before, and insists.
+    pub(super) fn open(&mut self, now: Instant, address: IpAddr, patience: Duration) -> bool {
         let dispute = self.addresses.entry(address).or_default();
         let rested = dispute.answered.map(|at| at + PAUSE);
         dispute.due = rested.max(Some(now + patience));
+        dispute.answered.is_some_and(|at| now < at + INSISTENCE)
     }
 
     /// `address` is not here any more.
@@ -92,6 +99,21 @@ mod tests {
             answers += disputes.poll(now).len();
         }
         assert!((5..=10).contains(&answers), "{answers} in 100 s");
+    }
+
+    #[test]
+    fn who_says_it_again_after_an_answer_insists_for_a_while() {
+        let mut disputes = Disputes::default();
+        assert!(!disputes.open(start(), ADDRESS, PATIENCE));
+        let again = start() + PATIENCE / 2;
+        assert!(!disputes.open(again, ADDRESS, PATIENCE), "not answered yet");
+        let answered = again + PATIENCE;
+        assert_eq!(disputes.poll(answered), [ADDRESS]);
+        for (after, insists) in [(1, true), (59, true), (60, false)] {
+            let now = answered + Duration::from_secs(after);
+            let found = disputes.open(now, ADDRESS, PATIENCE);
+            assert_eq!(found, insists, "{after} s after the answer");
+        }
     }
 
     #[test]

@@ -282,7 +282,7 @@ mod tests {
             assert_eq!(speaker.holdings().count(), 1);
             announcements(&mut speaker, settled + Duration::from_secs(5));
             let now = settled + Duration::from_secs(5);
-            speaker.handle_peer_answer(now, IpAddr::from([10, 0, 0, 9]));
+            speaker.handle_peer_answer(now, "b", IpAddr::from([10, 0, 0, 9]));
             let answers = announcements(&mut speaker, now + Duration::from_secs(5));
             assert_eq!(answers > 0, !leaves, "leaves: {leaves}");
         }
@@ -324,6 +324,29 @@ mod tests {
             assert_eq!(again.holdings[&address].term, if told { 2 } else { 1 });
             announcements(&mut speaker, now + TIMING.patience);
             assert_eq!(speaker.state().claims, BTreeMap::new());
+        }
+    }
+
+    /// They hear each other's announcements and not each other's heartbeats: nobody gives in.
+    #[test]
+    fn a_speaker_that_insists_and_is_not_heard_is_an_alarm() {
+        for heard in [false, true] {
+            let begun = start();
+            let address = IpAddr::from([10, 0, 0, 9]);
+            let mut speaker = starting(begun);
+            let mut now = begun + Duration::from_secs(10);
+            announcements(&mut speaker, now);
+            let mut other = Other::new("b", 2, Phase::Listening);
+            let mut alarms = Vec::new();
+            for _ in 0..3 {
+                if heard {
+                    other.meet(now, &mut speaker);
+                }
+                alarms.push(speaker.handle_peer_answer(now, "b", address));
+                now += Duration::from_secs(11);
+                assert!(announcements(&mut speaker, now) > 0, "it is answered");
+            }
+            assert_eq!(alarms, [false, !heard, !heard], "heard: {heard}");
         }
     }
 

@@ -49,7 +49,7 @@ use crate::core::{
     ownership::Directory,
     peers::{
         datagram::Rejection,
-        membership::{Membership, Transmit},
+        membership::{Membership, Peer, Transmit},
         state::{NodeState, Phase},
     },
     random::Random,
@@ -224,13 +224,14 @@ impl Speaker {
         result.map(|_| ())
     }
 
-    /// Another speaker tells the neighbours that it has `address`.
-    pub fn handle_peer_answer(&mut self, now: Instant, address: IpAddr) {
+    /// The speaker `peer` tells the neighbours that it has `address`. Returns whether that is an alarm: this node
+    /// has it as well, has answered before, and hears no heartbeat of that speaker.
+    pub fn handle_peer_answer(&mut self, now: Instant, peer: &str, address: IpAddr) -> bool {
         self.wake(now);
-        if self.holdings.contains_key(&address) {
-            self.disputes.open(now, address, self.timing.patience);
-        }
+        let insists = self.holdings.contains_key(&address)
+            && self.disputes.open(now, address, self.timing.patience);
         self.evaluate(now);
+        insists && !self.membership.peer(peer).is_some_and(Peer::is_alive)
     }
 
     /// Time has passed.
@@ -341,15 +342,14 @@ impl Speaker {
         self.freezes
     }
 
-    /// The hardware addresses of the other speakers: theirs are no foreign answers.
-    pub fn is_peer_mac(&self, mac: [u8; 6]) -> bool {
+    /// The other speaker that has a hardware address: its answers are no foreign ones.
+    pub fn peer_with(&self, mac: [u8; 6]) -> Option<&str> {
         let mut peers = self.membership.peers();
-        peers.any(|(_, peer)| {
-            peer.state()
-                .interfaces
-                .iter()
-                .any(|interface| interface.mac == mac)
-        })
+        let (name, _) = peers.find(|(_, peer)| {
+            let mut interfaces = peer.state().interfaces.iter();
+            interfaces.any(|interface| interface.mac == mac)
+        })?;
+        Some(name)
     }
 
     /// Whether it minds that others say they have what it has. Who leaves has asked them to take it.

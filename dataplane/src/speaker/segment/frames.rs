@@ -72,8 +72,17 @@ impl Segment {
             return;
         }
         let now = self.now();
-        if self.speaker.is_peer_mac(mac.octets()) {
-            self.speaker.handle_peer_answer(now, address);
+        if let Some(peer) = self.speaker.peer_with(mac.octets()).map(str::to_owned) {
+            let unheard = self.speaker.handle_peer_answer(now, &peer, address);
+            // It was answered already, as often as two may.
+            if unheard && self.conflicts.handle_foreign(now, address, mac).alarm {
+                self.bulletin.count_unheard_rival();
+                tracing::warn!(
+                    %address, %mac, %peer,
+                    "another speaker answers for an address of ours, and its heartbeats do not arrive: does UDP 7946 pass?"
+                );
+                self.stale = true;
+            }
             return;
         }
         let reaction = self.conflicts.handle_foreign(now, address, mac);

@@ -1,10 +1,12 @@
 //! What the segment says of itself.
 
+use std::net::IpAddr;
+
 use l2::wire::MacAddr;
 
 use super::Segment;
 use crate::{
-    core::segment::Interface,
+    core::{peers::membership::Peer, segment::Interface},
     k8s::crd::{SpeakerAddress, SpeakerInterface, SpeakerStatus},
 };
 
@@ -34,10 +36,7 @@ impl Segment {
                         .map_or(self.started_wall, |since| self.started_wall + since)
                         .to_string(),
                     why: holding.why.to_string(),
-                    conflict: self
-                        .conflicts
-                        .get(address)
-                        .map(|conflict| conflict.mac.to_string()),
+                    conflict: self.conflict(address),
                 }
             })
             .collect();
@@ -56,6 +55,18 @@ impl Segment {
         };
         self.bulletin
             .tell(status, self.alive, self.speaker.freezes());
+    }
+
+    /// Who else answers for an address.
+    fn conflict(&self, address: IpAddr) -> Option<String> {
+        let mac = self.conflicts.get(address)?.mac;
+        let Some(peer) = self.speaker.peer_with(mac.octets()) else {
+            return Some(mac.to_string());
+        };
+        let heard = self.speaker.membership().peer(peer);
+        let heard = heard.is_some_and(Peer::is_alive);
+        // Who is heard gives in, or is given in to.
+        (!heard).then(|| format!("{mac} (the speaker of {peer}, whose heartbeats do not arrive)"))
     }
 
     pub(super) fn interfaces(&self) -> Vec<SpeakerInterface> {

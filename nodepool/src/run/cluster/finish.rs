@@ -1,17 +1,17 @@
 //! The last touches: what the operator gets, and what the cluster gets through its API.
 
-#![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::super::data_plane;
 use super::{Cluster, LOOK};
 use crate::core::cluster_view::ClusterView;
 use crate::core::facts::Facts;
 use crate::error::Failure;
-use crate::ui::Progress;
+use crate::ui::{Progress, seconds};
 use crate::workspace::Workspace;
 
 /// Longest wait until every node is Ready.
@@ -118,10 +118,12 @@ impl Cluster<'_> {
         while !last.is_empty() {
             self.world.interrupt.check()?;
             if Instant::now() >= deadline {
-                return Err(Failure::failed(format!(
-                    "not Ready:\n  {}",
+                let text = format!(
+                    "not Ready after {}:\n  {}",
+                    seconds(READY),
                     last.join("\n  ")
-                )));
+                );
+                return Err(Failure::failed(text).hint("`kubectl describe node NAME` and `journalctl -u kubelet` on the machine say more; then run the same command again: it goes on where this one stopped"));
             }
             tokio::time::sleep(LOOK).await;
             last = waiting(&self.api()?.view().await?);

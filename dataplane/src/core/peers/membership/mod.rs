@@ -12,7 +12,8 @@
 //! - Within an incarnation every sequence number counts once. What was held back and never heard counts when it comes.
 //! - A node that stood still or was cut off goes on in the next incarnation, to see who hears it anew. Who knows the
 //!   node needs no proof of that: it may be able to speak and not to hear, and is not two nodes because of it.
-//! - A node whose clock went back learns from us that a later incarnation of it is known, and goes beyond it.
+//! - A node whose clock went back learns from us that a later incarnation of it is known, and goes beyond it and
+//!   beyond those that this life may have renewed to.
 //! - Being heard and hearing are different things: `hears_us` says whether the peer hears this node.
 //! - Who says something authentic gets an answer at the address it came from, also when this node's view of the API
 //!   does not list it: views differ, and two nodes of which only one lists the other must not become two owners.
@@ -34,7 +35,7 @@ use std::{
 };
 
 pub use self::peer::Peer;
-use self::peer::{Assembly, MAX_PARTS};
+use self::peer::{Assembly, MAX_PARTS, RENEWALS};
 use super::{
     datagram::{Datagram, PART_LEN, Rejection},
     keys::KeyRing,
@@ -170,7 +171,8 @@ impl Membership {
         let sender = datagram.sender.clone();
         let peer = self.peers.entry(sender.clone()).or_default();
         if datagram.known > self.incarnation {
-            self.incarnation = datagram.known.saturating_add(1);
+            // The earlier life may have gone on in later ones than the peer has heard of: they are not this one's.
+            self.incarnation = datagram.known.saturating_add(RENEWALS + 1);
         }
         let hears_us = datagram.echo == self.incarnation;
         if datagram.incarnation < peer.incarnation {

@@ -5,7 +5,7 @@ mod meeting;
 mod recordings;
 mod silence;
 
-use super::{peer::RENEWALS, sending::ACQUAINTANCE, *};
+use super::{sending::ACQUAINTANCE, *};
 use crate::core::peers::state::Phase;
 use crate::core::samples::start;
 

@@ -58,6 +58,40 @@ fn a_node_that_renews_while_it_hears_nobody_is_known_all_the_same() {
     assert_eq!(heard, Err(Rejection::Unproven));
 }
 
+/// Its clock went back, and the others know different incarnations of the life before: one missed the last of them.
+#[test]
+fn a_restarted_node_takes_no_incarnation_that_the_life_before_may_have_used() {
+    for renewals in [1, 2, RENEWALS] {
+        let mut pair = Pair::new();
+        pair.step();
+        let missed_it = pair.nodes[0].clone();
+        for _ in 0..renewals {
+            pair.nodes[1].renew();
+        }
+        for _ in 0..5 {
+            pair.step();
+        }
+        let heard_it = mem::replace(&mut pair.nodes[0], missed_it);
+        let recorded = pair.sent[1].clone();
+        pair.nodes[1] = node("b", 5);
+        pair.nodes[1].set_state(pair.now, &NodeState::default());
+        pair.step();
+        pair.step();
+        pair.assert_met();
+        // What the life before said last is history to both of them.
+        for receiver in [&mut pair.nodes[0], &mut heard_it.clone()] {
+            for bytes in &recorded {
+                let again = receiver.handle_datagram(pair.now, place(1), bytes);
+                assert_eq!(again, Err(Rejection::Replayed), "{renewals} renewals");
+            }
+        }
+        pair.nodes[0] = heard_it;
+        pair.step();
+        pair.step();
+        pair.assert_met();
+    }
+}
+
 #[test]
 fn what_is_played_again_does_not_change_where_a_node_is_answered() {
     let mut pair = Pair::new();

@@ -1,0 +1,208 @@
+//! Keys below `spec.loadBalancer`.
+
+use super::{
+    CONTROL_PLANE,
+    Expect::{Api, Nodes, Refused},
+    Row,
+};
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        "controlPlaneLBPort: 443",
+        "controlPlaneLBPort: 6443",
+        "spec.loadBalancer.ports.controlPlaneLBPort",
+        Refused("V22"),
+    ),
+    (
+        "controlPlaneVIP: 10.0.1.100",
+        "controlPlaneVIP: 10.0.1.101",
+        "spec.loadBalancer.vips.controlPlaneVIP",
+        Refused("V22"),
+    ),
+    (
+        "controlPlaneVIP: 10.0.1.100",
+        "controlPlaneVIP: 10.0.1.100\n      controlPlaneVIPv6: fd00::100",
+        "spec.loadBalancer.vips.controlPlaneVIPv6",
+        Refused("V22"),
+    ),
+    (
+        "ingressVIP: 10.0.1.200",
+        "ingressVIP: 10.0.1.201",
+        "spec.loadBalancer.vips.ingressVIP",
+        Refused("V22"),
+    ),
+    (
+        "      ingressVIP: 10.0.1.200\n",
+        "",
+        "spec.loadBalancer.vips.ingressVIP",
+        Refused("V22"),
+    ),
+    (
+        "    addressPools:\n",
+        "    addressPools:\n    - name: more\n      addresses:\n      - 10.0.1.240/29\n",
+        "spec.loadBalancer.addressPools[more]",
+        Api(&[]),
+    ),
+    (
+        "- name: main\n",
+        "- name: other\n",
+        "spec.loadBalancer.addressPools[main]",
+        Refused("V21"),
+    ),
+    (
+        "10.0.1.200-10.0.1.239",
+        "10.0.1.200-10.0.1.240",
+        "spec.loadBalancer.addressPools[main].addresses",
+        Refused("V21"),
+    ),
+    (
+        "avoidBuggyIPs: false",
+        "avoidBuggyIPs: true",
+        "spec.loadBalancer.addressPools[main].avoidBuggyIPs",
+        Api(&[]),
+    ),
+    (
+        "manualAssign: false",
+        "manualAssign: true",
+        "spec.loadBalancer.addressPools[main].manualAssign",
+        Api(&[]),
+    ),
+    (
+        "manualAssign: false",
+        "priority: 7",
+        "spec.loadBalancer.addressPools[main].priority",
+        Api(&[]),
+    ),
+    (
+        "manualAssign: false",
+        "serviceSelector: {matchLabels: {a: b}}",
+        "spec.loadBalancer.addressPools[main].serviceSelector",
+        Api(&[]),
+    ),
+    (
+        "manualAssign: false",
+        "namespaceSelector: {matchLabels: {a: b}}",
+        "spec.loadBalancer.addressPools[main].namespaceSelector",
+        Api(&[]),
+    ),
+    (
+        "manualAssign: false",
+        "interfaces: [eth1]",
+        "spec.loadBalancer.addressPools[main].interfaces",
+        Api(&[]),
+    ),
+    (
+        "    type: layer2\n",
+        "    nodePoolSpec:\n      nodes:\n      - address: 10.0.1.31\n",
+        "spec.loadBalancer.nodePoolSpec",
+        Refused("V23"),
+    ),
+    (
+        "    type: layer2\n",
+        "    localASN: 65001\n",
+        "spec.loadBalancer.localASN",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    bgpPeers: [{ip: 10.0.0.1, asn: 65002}]\n",
+        "spec.loadBalancer.bgpPeers[10.0.0.1]",
+        Refused("F11"),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {virtualRouterID: 7}\n",
+        "spec.loadBalancer.vrrp.virtualRouterID",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {advertisementIntervalMillis: 10}\n",
+        "spec.loadBalancer.vrrp.advertisementIntervalMillis",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {unicast: false}\n",
+        "spec.loadBalancer.vrrp.unicast",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {interface: eth0.1}\n",
+        "spec.loadBalancer.vrrp.interface",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {preempt: true}\n",
+        "spec.loadBalancer.vrrp.preempt",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    vrrp: {garpRefreshSeconds: 0}\n",
+        "spec.loadBalancer.vrrp.garpRefreshSeconds",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {maxConnections: 100}\n",
+        "spec.loadBalancer.proxy.maxConnections",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {allowedSources: [10.0.0.0/8]}\n",
+        "spec.loadBalancer.proxy.allowedSources",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {connectTimeoutMillis: 100}\n",
+        "spec.loadBalancer.proxy.connectTimeoutMillis",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {tunnelTimeoutSeconds: 100}\n",
+        "spec.loadBalancer.proxy.tunnelTimeoutSeconds",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {finTimeoutSeconds: 100}\n",
+        "spec.loadBalancer.proxy.finTimeoutSeconds",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {checkIntervalMillis: 500}\n",
+        "spec.loadBalancer.proxy.checkIntervalMillis",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {checkFall: 5}\n",
+        "spec.loadBalancer.proxy.checkFall",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    proxy: {checkRise: 1}\n",
+        "spec.loadBalancer.proxy.checkRise",
+        Nodes(CONTROL_PLANE),
+    ),
+    (
+        "    type: layer2\n",
+        "    dataPlane: {heartbeatIntervalMillis: 100}\n",
+        "spec.loadBalancer.dataPlane.heartbeatIntervalMillis",
+        Api(&[]),
+    ),
+    (
+        "    type: layer2\n",
+        "    dataPlane: {failoverMillis: 1000}\n",
+        "spec.loadBalancer.dataPlane.failoverMillis",
+        Api(&[]),
+    ),
+];
