@@ -1,6 +1,8 @@
 //! Addresses for Services: from the cluster file's pool to a client behind the router, and through the owner's death.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -39,6 +41,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a_speaker_that_ends_in_order_costs_clients_nothing",
         run: |context| fault_costs(context, Fault::SpeakerEnded, Duration::ZERO),
+    },
+    Scenario {
+        name: "a_connection_goes_on_where_it_lives_when_its_address_is_handed_over",
+        run: a_connection_goes_on,
     },
     Scenario {
         name: "a_speaker_that_stands_still_costs_clients_a_second_at_most",
@@ -200,6 +206,73 @@ fn judge(trial: &Trial, limit: Duration) -> Result<()> {
     }
     Ok(())
 }
+
+/// Requests over one connection, before the speaker of the address's node ends and for a while after another has the address.
+fn a_connection_goes_on(context: &Context) -> Result<()> {
+    let cluster = &context.fixture()?.cluster;
+    cluster.settle()?;
+    let web = Web::new(cluster, "goes-on", "Cluster")?;
+    web.run_on(&cluster.machines)?;
+    web.expose()?;
+    let address = web.address()?;
+    let target = SocketAddr::from((address, 80));
+    let mut stream = patience::until("a client behind the router gets in", LIMIT, LOOK, || {
+        cluster.lab.within(Place::Outside, || {
+            Ok(TcpStream::connect_timeout(&target, TIMEOUT).ok())
+        })
+    })?;
+    let owner = cluster.lab.arp_owner(address)?;
+    let owner = owner.with_context(|| format!("nobody answers ARP for {address}"))?;
+    let pod = ask(&mut stream)?;
+    let fault = Fault::SpeakerEnded;
+    fault.inflict(cluster, Contestant::Lbnode, owner)?;
+    patience::until("another has the address", LIMIT, LOOK, || {
+        let next = cluster.lab.next_hop(Place::Router, address)?;
+        Ok((next != Some(owner)).then_some(()))
+    })?;
+    let moved = now();
+    let mut asked = 0;
+    while moved.elapsed() < GOES_ON {
+        let answer = ask(&mut stream).with_context(|| {
+            let elapsed = milliseconds(moved.elapsed());
+            format!("the connection broke {elapsed:.0} ms after {owner} lost {address}")
+        })?;
+        ensure!(answer == pod, "{pod} became {answer}");
+        asked += 1;
+        std::thread::sleep(LOOK);
+    }
+    println!("     {asked} requests over a connection of {owner} after {address} had left it");
+    fault.undo(cluster, Contestant::Lbnode, owner)?;
+    web.remove()
+}
+
+/// One request over a connection that stays; the name of the pod that answers.
+fn ask(stream: &mut TcpStream) -> Result<String> {
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(b"GET /hostname HTTP/1.1\r\nHost: web\r\n\r\n")?;
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        ensure!(read > 0, "the connection was closed after {text:?}");
+        text.push_str(str::from_utf8(buffer.get(..read).unwrap_or_default())?);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        ensure!(head.starts_with("HTTP/1.1 200"), "it answers {text:?}");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        if body.len() >= length.context("a length")?.parse::<usize>()? {
+            return Ok(body.trim().to_owned());
+        }
+    }
+}
+
+/// So long one answer may take.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection goes on for at least so long; the grace is 5 s.
+const GOES_ON: Duration = Duration::from_secs(4);
 
 fn local_traffic_follows_the_pod(context: &Context) -> Result<()> {
     let cluster = &context.fixture()?.cluster;

@@ -1,6 +1,9 @@
 //! What the segment last said of itself: for the admin pages, the metrics and the report.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use daemon::metrics::SharedRegistry;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
@@ -19,6 +22,7 @@ pub(super) struct Bulletin {
     addresses: Gauge,
     peers: Gauge,
     freezes: Gauge,
+    grace: Gauge,
     answers: Family<Label, Counter>,
     rejections: Family<Label, Counter>,
     announcements: Counter,
@@ -34,6 +38,7 @@ impl Bulletin {
             addresses: Gauge::default(),
             peers: Gauge::default(),
             freezes: Gauge::default(),
+            grace: Gauge::default(),
             answers: Family::default(),
             rejections: Family::default(),
             announcements: Counter::default(),
@@ -56,6 +61,11 @@ impl Bulletin {
             "freezes",
             "How often this process did not run for too long",
             bulletin.freezes.clone(),
+        );
+        own.register(
+            "hand_over_grace_milliseconds",
+            "How long connections go on at the node that hands an address over; 0: they are reset",
+            bulletin.grace.clone(),
         );
         own.register("answers", "Questions answered", bulletin.answers.clone());
         own.register(
@@ -93,6 +103,11 @@ impl Bulletin {
             *told = status;
             self.changed.notify_one();
         }
+    }
+
+    pub(super) fn tell_grace(&self, grace: Duration) {
+        self.grace
+            .set(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
     }
 
     pub(super) fn count_answer(&self, kind: &str) {

@@ -146,7 +146,8 @@ const BEGUN: Set = Set {
 };
 /// As many connections as may begin within the grace; more are served by the old owner as long as it lives.
 const MOST_BEGUN: u32 = 65_536;
-const MOST_MOVED: u32 = 64;
+/// Addresses that one table can be for.
+pub const MOST_MOVED: usize = 64;
 /// Later than the rules' end, so that no connection is forgotten before.
 const REMEMBERED_LONGER: Duration = Duration::from_secs(5);
 
@@ -308,7 +309,7 @@ fn moved<A: Iterator<Item = IpAddr>>(
     let keys = Keys {
         kind,
         len,
-        size: MOST_MOVED,
+        size: u32::try_from(MOST_MOVED).unwrap_or(u32::MAX),
         dynamic: false,
     };
     batch.set(MOVED.name, MOVED.number, keys, grace);

@@ -17,7 +17,7 @@ pub struct Impression {
     pub failed: usize,
     /// All attempts.
     pub attempts: usize,
-    /// How often which reason was seen.
+    /// How often which reason was seen after the fault.
     pub reasons: String,
     /// How late the client was itself at worst.
     pub lateness: Duration,
@@ -26,7 +26,7 @@ pub struct Impression {
 impl Impression {
     /// Of a fault at this instant.
     pub fn new(report: &Report, fault: Instant) -> Self {
-        let reasons = report.reasons();
+        let reasons = report.reasons_after(fault);
         let reasons = reasons
             .iter()
             .map(|(why, count)| format!("{count} x {why}"));

@@ -14,6 +14,17 @@ pub struct Attempt {
     pub failure: Option<String>,
 }
 
+fn count(attempts: &[Attempt]) -> BTreeMap<&str, usize> {
+    let mut reasons = BTreeMap::new();
+    for why in attempts
+        .iter()
+        .filter_map(|attempt| attempt.failure.as_deref())
+    {
+        *reasons.entry(why).or_default() += 1;
+    }
+    reasons
+}
+
 /// All attempts of a prober.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -59,13 +70,17 @@ impl Report {
 
     /// How often which reason was seen.
     pub fn reasons(&self) -> BTreeMap<&str, usize> {
-        let mut reasons = BTreeMap::new();
-        for attempt in &self.attempts {
-            if let Some(why) = &attempt.failure {
-                *reasons.entry(why.as_str()).or_default() += 1;
-            }
-        }
-        reasons
+        count(&self.attempts)
+    }
+
+    /// How often which reason was seen by attempts that began after the fault.
+    pub fn reasons_after(&self, fault: Instant) -> BTreeMap<&str, usize> {
+        let fault = fault.saturating_duration_since(self.origin);
+        let is_before = |attempt: &Attempt| attempt.start <= fault;
+        let (_, after) = self
+            .attempts
+            .split_at(self.attempts.partition_point(is_before));
+        count(after)
     }
 
     /// From the fault to the start of the last failed attempt; zero when nothing failed after it.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::LIMIT;
+use super::{LIMIT, LOOK, get};
 use crate::cluster::Cluster;
+use crate::patience;
 use crate::prober::{Answers, Plan, Prober, Report, Stream};
 use crate::roster::Place;
 
@@ -52,6 +53,9 @@ impl Clients {
         audience: Audience,
     ) -> Result<Self> {
         let target = SocketAddr::from((address, 80));
+        patience::until("a client behind the router gets in", LIMIT, LOOK, || {
+            Ok(get(cluster, address, "/hostname").ok())
+        })?;
         let neighbour = cluster.prober(Plan::connect(target))?;
         let mut clients = Self {
             neighbour,
@@ -126,10 +130,11 @@ struct Oblivion(Child);
 
 impl Oblivion {
     fn of(cluster: &Cluster<'_>, address: Ipv4Addr) -> Result<Self> {
-        // Once in sight of whoever asks: the loop goes on when it fails.
+        // Once in sight of whoever asks: the loop goes on when it fails. Not by removing the entry: a packet that is being sent
+        // just then is lost with it.
         cluster.lab.forget_neighbour(Place::Client, address)?;
         let forget = format!(
-            "while :; do ip neigh flush to {address} nud all >/dev/null 2>&1; sleep 0.1; done"
+            "while :; do ip neigh change {address} dev eth0 nud none >/dev/null 2>&1; sleep 0.1; done"
         );
         let mut shell = cluster.lab.command_in(Place::Client, "sh");
         shell.args(["-c", &forget]).stdin(Stdio::null());

@@ -1,6 +1,7 @@
 //! The thread on the segment: sockets and clock around [`Speaker`] and the responder.
 
 mod frames;
+mod passing;
 mod socket;
 mod telling;
 
@@ -14,7 +15,10 @@ use std::{
 use daemon::recorder::Recorder;
 use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
 
-use self::socket::{listen, mapped, on_link};
+use self::{
+    passing::Passing,
+    socket::{listen, mapped, on_link},
+};
 use super::{
     Settings,
     briefing::Access,
@@ -28,7 +32,7 @@ use crate::core::{
     echo::EchoBudget,
     peers::{datagram::MAX_LEN, state::Phase},
     segment::{Interface, network_of},
-    speaker::{Action, Speaker},
+    speaker::{Action, Speaker, Why},
 };
 
 const HEARTBEATS: u32 = 0;
@@ -56,6 +60,7 @@ pub(super) struct Segment {
     healthy: BTreeMap<IpAddr, Access>,
     echo: EchoBudget,
     conflicts: Conflicts,
+    passing: Passing,
     bulletin: Bulletin,
     recorder: Recorder,
     drained: bool,
@@ -90,6 +95,8 @@ impl Segment {
             incarnation,
         );
         let phase = speaker.phase();
+        let passing = Passing::open(started);
+        bulletin.tell_grace(passing.grace());
         Ok(Self {
             speaker,
             started,
@@ -106,6 +113,7 @@ impl Segment {
             healthy: BTreeMap::new(),
             echo: EchoBudget::default(),
             conflicts: Conflicts::default(),
+            passing,
             bulletin,
             recorder,
             drained: false,
@@ -125,7 +133,11 @@ impl Segment {
         self.tell_links();
         let mut ready = Vec::new();
         while !self.drained {
-            let deadline = [self.speaker.poll_timeout(), self.conflicts.poll_timeout()];
+            let deadline = [
+                self.speaker.poll_timeout(),
+                self.conflicts.poll_timeout(),
+                self.passing.due(),
+            ];
             let deadline = deadline.into_iter().flatten().min();
             let deadline =
                 deadline.map(|at| self.started_at + at.saturating_duration_since(self.started));
@@ -143,6 +155,7 @@ impl Segment {
             }
             let now = self.now();
             self.speaker.handle_timeout(now);
+            self.passing.tidy(now);
             let alive = self
                 .speaker
                 .membership()
@@ -248,6 +261,7 @@ impl Segment {
     fn act(&mut self) {
         let mut moved = false;
         let mut announcements: Vec<Due> = Vec::new();
+        let mut handed_over: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
         while let Some(action) = self.speaker.poll_action() {
             match action {
                 Action::Transmit(transmit) => {
@@ -271,12 +285,16 @@ impl Segment {
                     tracing::info!(%address, %why, "answers for an address from now on");
                     self.record(&format!("took {address}: {why}"));
                     moved = true;
+                    if let Why::HandedOver(from) = why {
+                        handed_over.entry(from).or_default().push(address);
+                    }
                 }
                 Action::Released(address, why) => {
                     tracing::info!(%address, %why, "does not answer for an address any more");
                     self.record(&format!("released {address}: {why}"));
                     self.conflicts.forget(address);
                     self.echo.forget(address);
+                    self.passing.end(address);
                     moved = true;
                 }
                 Action::Drained => self.drained = true,
@@ -285,6 +303,10 @@ impl Segment {
         if moved || self.stale {
             self.stale = true;
             self.fit_ears();
+        }
+        // Before anybody is told to send here.
+        for (from, addresses) in handed_over {
+            self.pass_on(&from, addresses);
         }
         for due in announcements {
             let interfaces = self
@@ -297,6 +319,20 @@ impl Segment {
                 self.bulletin.count_announcement();
             }
         }
+    }
+
+    /// What belongs to connections that live at `from` goes on there.
+    fn pass_on(&mut self, from: &str, addresses: Vec<IpAddr>) {
+        let Some(peer) = self.speaker.membership().peer(from) else {
+            return;
+        };
+        let served = addresses.into_iter().filter_map(|address| {
+            let interfaces = self.speaker.serves(address)?;
+            Some((address, interfaces.to_vec()))
+        });
+        let now = self.now();
+        let interfaces = self.speaker.interfaces();
+        self.passing.begin(now, peer, interfaces, served);
     }
 
     fn record(&self, what: &str) {

@@ -70,9 +70,25 @@ impl Peer {
     }
 
     /// Where it is spoken to.
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    pub fn address(&self) -> Option<IpAddr> {
         self.listed
             .or_else(|| self.source.map(|(address, _)| address))
+    }
+
+    /// One that is known from the API alone, and said this.
+    #[cfg(test)]
+    pub(crate) fn sample(
+        address: IpAddr,
+        interfaces: Vec<crate::core::segment::Interface>,
+    ) -> Self {
+        Self {
+            listed: Some(address),
+            state: NodeState {
+                interfaces,
+                ..NodeState::default()
+            },
+            ..Self::default()
+        }
     }
 
     /// Whether `incarnation` belongs to the life that was proven: the node stood still or was cut off, and went on.
