@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
-use l2::linux::handover::{Handover, PassOn, Silence};
+use l2::linux::handover::{Handover, Own, PassOn, Silence};
 use l2::linux::nftables::Family;
 use nix::sched::{CloneFlags, unshare};
 
@@ -50,7 +50,8 @@ fn pass_on(addresses: &[&str], predecessor: &str) -> PassOn {
         interface: 1,
         addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
         predecessor: predecessor.parse().unwrap(),
-        predecessor_mac: "02:00:00:00:00:0a".parse().ok(),
+        predecessor_macs: vec!["02:00:00:00:00:0a".parse().unwrap()],
+        own: Own::Begun,
         grace: Duration::from_secs(5),
     }
 }
@@ -83,7 +84,7 @@ fn nft_reads_what_a_successor_over_ipv6_does() {
     }
     let mut handover = Handover::open().unwrap();
     let mut what = pass_on(&["2001:db8::100"], "fe80::1");
-    what.predecessor_mac = None;
+    what.predecessor_macs.clear();
     handover.pass_on("ours-1", &what).unwrap();
     let seen = plain(&nft("-s list table ip6 ours-1").unwrap());
     let expected = "table ip6 ours-1 { \
@@ -95,6 +96,30 @@ fn nft_reads_what_a_successor_over_ipv6_does() {
         meta l4proto tcp counter dup to fe80::1 device \"lo\" drop } \
         chain arrivals { type filter hook prerouting priority raw; policy accept; \
         iif \"lo\" ip6 daddr @moved goto strangers } }";
+    assert_eq!(settled(&seen), settled(expected));
+}
+
+#[test]
+fn nft_reads_what_a_successor_does_whose_packet_filter_translates() {
+    if !alone() {
+        return;
+    }
+    let mut handover = Handover::open().unwrap();
+    let mut what = pass_on(&["192.0.2.100"], "192.0.2.1");
+    what.own = Own::Tracked;
+    what.predecessor_macs
+        .push("02:00:00:00:00:0b".parse().unwrap());
+    handover.pass_on("ours-1", &what).unwrap();
+    let seen = plain(&nft("-s list table ip ours-1").unwrap());
+    let expected = "table ip ours-1 { \
+        set moved { type ipv4_addr size 64 timeout 5s elements = { 192.0.2.100 } } \
+        chain strangers { \
+        tcp flags & (syn | ack) == syn accept \
+        ct state established,related accept \
+        meta l4proto tcp counter dup to 192.0.2.1 device \"lo\" drop } \
+        chain arrivals { type filter hook prerouting priority mangle; policy accept; \
+        iif \"lo\" ip daddr @moved ether saddr != 02:00:00:00:00:0a ether saddr != 02:00:00:00:00:0b \
+        goto strangers } }";
     assert_eq!(settled(&seen), settled(expected));
 }
 

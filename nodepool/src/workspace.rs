@@ -55,28 +55,37 @@ impl Workspace {
         self.directory.join(format!("{}-kubeconfig", self.cluster))
     }
 
-    /// Keeps the kubeconfig, readable by its owner only; true when it was another one, or none, before.
+    /// Keeps the kubeconfig, readable by its owner only; true when there was none before, or one of another cluster.
+    ///
+    /// Each control plane has credentials of its own. Those of another one take their place, which is no change of the cluster.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn keep_kubeconfig(&self, text: &str) -> Result<bool, Failure> {
         let path = self.kubeconfig();
         let private = |mode: u32| mode & 0o077 == 0;
-        let same = fs::read_to_string(&path).is_ok_and(|old| old == text)
-            && fs::metadata(&path).is_ok_and(|meta| private(meta.permissions().mode()));
-        if same {
+        let is_private = fs::metadata(&path).is_ok_and(|meta| private(meta.permissions().mode()));
+        let old = fs::read_to_string(&path).ok();
+        if is_private && old.as_deref() == Some(text) {
             return Ok(false);
         }
         write_private(&path, text.as_bytes()).map_err(|error| {
             Failure::failed(format!("cannot write `{}`: {error}", path.display()))
         })?;
-        Ok(true)
+        let leads_there = |old: &str| clusters(old).is_some_and(|old| Some(old) == clusters(text));
+        Ok(!is_private || !old.as_deref().is_some_and(leads_there))
     }
 
     /// Forgets the kubeconfig; the host keys stay, the machines are still the same.
     pub fn forget_kubeconfig(&self) {
         fs::remove_file(self.kubeconfig()).ok();
     }
+}
+
+/// Where a kubeconfig leads: addresses and authorities, without credentials.
+fn clusters(kubeconfig: &str) -> Option<serde_json::Value> {
+    let mut value: serde_json::Value = serde_saphyr::from_str(kubeconfig).ok()?;
+    value.get_mut("clusters").map(serde_json::Value::take)
 }
 
 /// Writes a file that only its owner can read: a temporary name, synced, renamed.
@@ -127,5 +136,26 @@ mod tests {
         );
         let mode = fs::metadata(&path).expect("it exists").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn credentials_of_another_control_plane_are_no_change() {
+        let root = tempfile::tempdir().expect("a directory");
+        let workspace = Workspace::open(root.path(), "c").expect("a folder");
+        let text = |server: &str, key: &str| {
+            format!("clusters:\n- cluster: {{server: {server}}}\nusers:\n- user: {{key: {key}}}\n")
+        };
+        for (kubeconfig, changes) in [
+            (text("a", "1"), true),
+            (text("a", "2"), false),
+            (text("b", "2"), true),
+            ("{".to_owned(), true),
+            (text("b", "2"), true),
+        ] {
+            let changed = workspace.keep_kubeconfig(&kubeconfig).expect("written");
+            assert_eq!(changed, changes, "{kubeconfig}");
+            let kept = fs::read_to_string(workspace.kubeconfig()).expect("it exists");
+            assert_eq!(kept, kubeconfig);
+        }
     }
 }

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use l2::linux::address::{Addresses, Held, LOOPBACK};
-use l2::linux::handover::{Handover, PassOn, Silence};
+use l2::linux::handover::{Handover, Own, PassOn, Silence};
 use l2::linux::link::Links;
 use l2::linux::neighbour::Neighbours;
 use l2::linux::nftables::Family;
@@ -137,7 +137,8 @@ impl HandOver {
             interface: interface.index,
             addresses: reachable(router).collect(),
             predecessor: to,
-            predecessor_mac: neighbours.mac(interface.index, to),
+            predecessor_macs: neighbours.mac(interface.index, to).into_iter().collect(),
+            own: Own::Begun,
             grace,
         };
         let name = table(interface.index, router);

@@ -40,6 +40,9 @@ pub struct Args {
     /// Seconds between refreshing announcements; 0: none
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     refresh_seconds: u32,
+    /// Milliseconds for which connections go on at the node that hands an address over; 0: they are reset
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    hand_over_grace_millis: u32,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -76,6 +79,7 @@ pub fn run(args: Args) -> ExitCode {
             patience,
             refresh: Duration::from_secs(args.refresh_seconds.into()),
         },
+        hand_over_grace: millis(args.hand_over_grace_millis),
     };
     crate::run_to_end(super::run(settings))
 }

@@ -62,6 +62,8 @@ pub struct Settings {
     pub port: u16,
     /// How fast everything goes.
     pub timing: Timing,
+    /// How long connections go on at the node that hands an address over; zero: they are reset.
+    pub hand_over_grace: Duration,
 }
 
 /// Name of the Secret with the keys of the heartbeats.

@@ -168,6 +168,7 @@ fn role() {
                 patience: Duration::from_millis(800),
                 refresh: Duration::from_secs(60),
             },
+            hand_over_grace: Duration::from_secs(5),
         })),
     };
     result.unwrap();

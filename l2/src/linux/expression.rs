@@ -123,6 +123,29 @@ pub(super) fn is_tcp() -> [Expression; 2] {
     [fact(MetaKey::L4Proto), compare(Operator::Equal, vec![TCP])]
 }
 
+/// It belongs to a connection that this host tracks: one that was answered, or what such a one has brought about.
+pub(super) fn is_tracked() -> [Expression; 3] {
+    const STATE: u32 = 0;
+    const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
+    let masked = Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(Register::Reg1),
+        Bitwise::DestinationRegister(Register::Reg1),
+        Bitwise::Length(4),
+        Bitwise::Mask(DataAttribute::Value(
+            ESTABLISHED_OR_RELATED.to_ne_bytes().to_vec(),
+        )),
+        Bitwise::Xor(DataAttribute::Value(vec![0; 4])),
+    ]);
+    [
+        other(
+            "ct",
+            vec![number(1, Register::Reg1.into()), number(2, STATE)],
+        ),
+        masked.into(),
+        compare(Operator::NotEqual, vec![0; 4]),
+    ]
+}
+
 fn fact(key: MetaKey) -> Expression {
     Expressions::Meta(vec![
         Meta::DestinationRegister(Register::Reg1),

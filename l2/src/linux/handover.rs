@@ -1,9 +1,9 @@
 //! Two sides of a planned move of an address: connections that live at the old owner go on there.
 //!
-//! The new owner has no sockets for them and would reset them. For a while it passes every segment that is not of a
-//! connection begun here on to the old owner, unchanged ([`PassOn`]); the old owner still has the address, on its loopback
-//! interface, and answers the client directly. It must not answer ARP for it meanwhile, nor ask with it as the sender
-//! ([`Silence`]).
+//! The new owner does not know them and would reset them. For a while it passes every segment that is not of a connection
+//! of its own on to the old owner, unchanged ([`PassOn`]). Where programs listen on the address, the old owner still has it, on its loopback
+//! interface, and answers the client directly; it must not answer ARP for it meanwhile, nor ask with it as the sender
+//! ([`Silence`]). Where the packet filter translates the address, the old owner has nothing to do.
 //!
 //! ```text
 //! client ── SYN ─────────────────────────► new owner   begun here: stays here
@@ -20,7 +20,8 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{
-    Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_tcp, value,
+    Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_tcp,
+    is_tracked, value,
 };
 use super::nftables::{Batch, Entry, Family, Keys, Tables};
 use crate::wire::MacAddr;
@@ -34,10 +35,21 @@ pub struct PassOn {
     pub addresses: Vec<IpAddr>,
     /// The old owner's own address, of the same family.
     pub predecessor: IpAddr,
-    /// Its hardware address, if it is known: what comes back from it is not sent to it again.
-    pub predecessor_mac: Option<MacAddr>,
+    /// Its hardware addresses, as far as they are known: what comes back from them is not sent to it again.
+    pub predecessor_macs: Vec<MacAddr>,
+    /// What is not passed on.
+    pub own: Own,
     /// For how long.
     pub grace: Duration,
+}
+
+/// Which connections the new owner knows as its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// Those that begin from now on: of programs that listen on the address. Whether the kernel tracks them does not matter.
+    Begun,
+    /// Those that the kernel tracks, and those that begin: of addresses that the packet filter translates.
+    Tracked,
 }
 
 /// What the old owner does for IPv4 (IPv6 asks and answers for an address only where it is).
@@ -78,7 +90,8 @@ impl Handover {
             interface: LOOPBACK,
             addresses: Vec::new(),
             predecessor: family,
-            predecessor_mac: None,
+            predecessor_macs: Vec::new(),
+            own: Own::Begun,
             grace: Duration::from_secs(1),
         };
         self.pass_on(name, &pass_on)?;
@@ -144,6 +157,10 @@ const BEGUN: Set = Set {
     name: "begun",
     number: 2,
 };
+const PREROUTING: u32 = 0;
+const BEFORE_TRACKING: i32 = -300;
+/// And after tracking.
+const BEFORE_TRANSLATION: i32 = -150;
 /// As many connections as may begin within the grace; more are served by the old owner as long as it lives.
 const MOST_BEGUN: u32 = 65_536;
 /// Addresses that one table can be for.
@@ -199,12 +216,14 @@ const ACK: u8 = 0x10;
 const ETHER_SOURCE: Field = Field::of_frame(6, 6);
 
 fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
-    const PREROUTING: Entry = Entry {
-        hook: 0,
-        // Before connection tracking.
-        priority: -300,
-    };
     const STRANGERS: &str = "strangers";
+    let arrivals = Entry {
+        hook: PREROUTING,
+        priority: match what.own {
+            Own::Begun => BEFORE_TRACKING,
+            Own::Tracked => BEFORE_TRANSLATION,
+        },
+    };
     let layout = match what.predecessor {
         IpAddr::V4(_) => LAYOUT_V4,
         IpAddr::V6(_) => LAYOUT_V6,
@@ -213,23 +232,27 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     moved(&mut batch, layout.kind, layout.len, what.grace, || {
         what.addresses.iter().copied()
     });
-    let keys = Keys {
-        kind: kind::with_port(layout.kind),
-        // A port takes a whole register.
-        len: layout.len + 4,
-        size: MOST_BEGUN,
-        dynamic: true,
-    };
-    let remembered = what.grace + REMEMBERED_LONGER;
-    batch.set(BEGUN.name, BEGUN.number, keys, remembered);
+    if what.own == Own::Begun {
+        let keys = Keys {
+            kind: kind::with_port(layout.kind),
+            // A port takes a whole register.
+            len: layout.len + 4,
+            size: MOST_BEGUN,
+            dynamic: true,
+        };
+        let remembered = what.grace + REMEMBERED_LONGER;
+        batch.set(BEGUN.name, BEGUN.number, keys, remembered);
+    }
     batch.chain(STRANGERS, None);
-    batch.chain("arrivals", Some(PREROUTING));
+    batch.chain("arrivals", Some(arrivals));
     let mut arrival = Vec::new();
     arrival.extend(came_in_on(what.interface));
     arrival.push(layout.destination.load(Register::Reg1));
     arrival.push(MOVED.contains(Register::Reg1));
-    if let Some(mac) = what.predecessor_mac {
+    if !what.predecessor_macs.is_empty() {
         arrival.extend(came_by_ethernet());
+    }
+    for mac in &what.predecessor_macs {
         arrival.extend(ETHER_SOURCE.is_not(&mac.octets()));
     }
     arrival.push(go_to(STRANGERS));
@@ -242,13 +265,21 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     };
     let mut beginning = Vec::from(is_tcp());
     beginning.extend(TCP_FLAGS.masked_is(SYN | ACK, SYN));
-    beginning.extend(client());
-    beginning.extend([BEGUN.note(Register::Reg32_00), accept()]);
-    batch.rule(STRANGERS, beginning);
-    let mut known = Vec::from(is_tcp());
-    known.extend(client());
-    known.extend([BEGUN.contains(Register::Reg32_00), accept()]);
-    batch.rule(STRANGERS, known);
+    let mut known;
+    match what.own {
+        Own::Begun => {
+            beginning.extend(client());
+            beginning.push(BEGUN.note(Register::Reg32_00));
+            known = Vec::from(is_tcp());
+            known.extend(client());
+            known.push(BEGUN.contains(Register::Reg32_00));
+        }
+        Own::Tracked => known = is_tracked().into(),
+    }
+    for mut own in [beginning, known] {
+        own.push(accept());
+        batch.rule(STRANGERS, own);
+    }
     let (to, through) = (Register::Reg1, Register::Reg2);
     let mut other = Vec::from(is_tcp());
     other.extend([

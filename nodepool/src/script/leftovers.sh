@@ -18,7 +18,7 @@ if systemctl is-active -q containerd 2>/dev/null; then
   ctr -n k8s.io containers ls -q 2>/dev/null | sed 's/^/container /'
 fi
 if command -v nft >/dev/null 2>&1; then
-  nft list tables 2>/dev/null | sed -n -e 's/^table \(.*kube-proxy\)$/nft table \1/p' -e 's/^table \(.* lbnode-vrrp-.*\)$/nft table \1/p'
+  nft list tables 2>/dev/null | sed -n -e 's/^table \(.*kube-proxy\)$/nft table \1/p' -e 's/^table \(.* lbnode-[vs][a-z]*-.*\)$/nft table \1/p'
 fi
 for tables in iptables ip6tables; do
   command -v "$tables-save" >/dev/null 2>&1 || continue

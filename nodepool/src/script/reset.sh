@@ -55,7 +55,7 @@ done
 
 if command -v nft >/dev/null 2>&1; then
   for family in ip ip6; do nft delete table "$family" kube-proxy 2>/dev/null; done
-  nft list tables 2>/dev/null | awk '$3 ~ /^lbnode-vrrp-/ { print $2, $3 }' | while read -r family table; do
+  nft list tables 2>/dev/null | awk '$3 ~ /^lbnode-(vrrp|speaker)-/ { print $2, $3 }' | while read -r family table; do
     nft delete table "$family" "$table"
   done
 fi

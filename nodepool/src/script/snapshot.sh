@@ -17,7 +17,7 @@ take routes sh -c 'ip rule; ip route; ip -6 route'
 take neighbours sh -c 'ip neigh; ip -6 neigh'
 take sockets ss -tulnp
 take sysctl sh -c 'cd /proc/sys/net && grep -s . ipv4/ip_forward ipv4/conf/*/rp_filter ipv4/conf/*/arp_ignore ipv4/conf/*/arp_announce netfilter/nf_conntrack_count netfilter/nf_conntrack_max'
-take packet-filter sh -c 'nft list tables; nft list tables | sed -n "s/^table \(.* lbnode-vrrp-.*\)$/\1/p" | while read -r table; do nft list table $table; done'
+take packet-filter sh -c 'nft list tables; nft list tables | sed -n "s/^table \(.* lbnode-[vs][a-z]*-.*\)$/\1/p" | while read -r table; do nft list table $table; done'
 take containers sh -c 'crictl ps -a 2>/dev/null || ctr -n k8s.io tasks ls'
 take manifests sh -c 'ls -l --time-style=full-iso /etc/kubernetes/manifests; grep -H "image:" /etc/kubernetes/manifests/*.yaml'
 take ours sh -c 'cat /var/lib/lbctl/member /var/lib/lbctl/ledger; ls -l /etc/lbnode /run/lbctl'

@@ -4,20 +4,23 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Report;
+use super::report::count;
 use crate::figures::milliseconds;
 
 /// What a client saw of a fault.
 #[derive(Debug, Clone)]
 pub struct Impression {
+    /// From the fault to the first failed attempt.
+    pub first_failure: Duration,
     /// From the fault to the last failed attempt.
     pub last_failure: Duration,
     /// The longest time between two successes.
     pub longest_gap: Duration,
-    /// Failed attempts.
+    /// How many of [`Self::attempts`] failed.
     pub failed: usize,
-    /// All attempts.
+    /// Attempts that were not over before the fault.
     pub attempts: usize,
-    /// How often which reason was seen after the fault.
+    /// How often which reason was seen.
     pub reasons: String,
     /// How late the client was itself at worst.
     pub lateness: Duration,
@@ -26,15 +29,14 @@ pub struct Impression {
 impl Impression {
     /// Of a fault at this instant.
     pub fn new(report: &Report, fault: Instant) -> Self {
-        let reasons = report.reasons_after(fault);
-        let reasons = reasons
-            .iter()
-            .map(|(why, count)| format!("{count} x {why}"));
+        let seen = count(report.after(fault));
+        let reasons = seen.iter().map(|(why, count)| format!("{count} x {why}"));
         Self {
+            first_failure: report.first_failure(fault),
             last_failure: report.last_failure(fault),
             longest_gap: report.longest_gap(),
-            failed: report.failed(),
-            attempts: report.attempts().len(),
+            failed: seen.values().sum(),
+            attempts: report.after(fault).count(),
             reasons: reasons.collect::<Vec<_>>().join(", "),
             lateness: report.lateness(),
         }
@@ -52,7 +54,8 @@ impl fmt::Display for Impression {
             self.attempts,
         )?;
         if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
+            let first = milliseconds(self.first_failure);
+            write!(f, " ({}; the first after {first:.0} ms)", self.reasons)?;
         }
         write!(
             f,

@@ -14,12 +14,10 @@ pub struct Attempt {
     pub failure: Option<String>,
 }
 
-fn count(attempts: &[Attempt]) -> BTreeMap<&str, usize> {
+/// How often which reason was seen.
+pub(super) fn count<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<&'a str, usize> {
     let mut reasons = BTreeMap::new();
-    for why in attempts
-        .iter()
-        .filter_map(|attempt| attempt.failure.as_deref())
-    {
+    for why in attempts.filter_map(|attempt| attempt.failure.as_deref()) {
         *reasons.entry(why).or_default() += 1;
     }
     reasons
@@ -70,17 +68,26 @@ impl Report {
 
     /// How often which reason was seen.
     pub fn reasons(&self) -> BTreeMap<&str, usize> {
-        count(&self.attempts)
+        count(self.attempts.iter())
     }
 
-    /// How often which reason was seen by attempts that began after the fault.
-    pub fn reasons_after(&self, fault: Instant) -> BTreeMap<&str, usize> {
+    /// The attempts that were not over before the fault.
+    pub fn after(&self, fault: Instant) -> impl Iterator<Item = &Attempt> {
         let fault = fault.saturating_duration_since(self.origin);
-        let is_before = |attempt: &Attempt| attempt.start <= fault;
-        let (_, after) = self
-            .attempts
-            .split_at(self.attempts.partition_point(is_before));
-        count(after)
+        self.attempts
+            .iter()
+            .filter(move |attempt| attempt.end >= fault)
+    }
+
+    /// From the fault to the start of the first failed attempt that was not over before it; zero when nothing failed.
+    pub fn first_failure(&self, fault: Instant) -> Duration {
+        let mut failures = self
+            .after(fault)
+            .filter(|attempt| attempt.failure.is_some());
+        let fault = fault.saturating_duration_since(self.origin);
+        failures.next().map_or(Duration::ZERO, |attempt| {
+            attempt.start.saturating_sub(fault)
+        })
     }
 
     /// From the fault to the start of the last failed attempt; zero when nothing failed after it.

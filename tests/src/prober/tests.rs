@@ -41,6 +41,16 @@ fn the_last_failure_counts_from_the_fault() {
 }
 
 #[test]
+fn an_impression_is_of_what_was_not_over_before_the_fault() {
+    let (report, origin) = report("xx.xx.x...");
+    // Just before the end of the fifth attempt.
+    let seen = Impression::new(&report, origin + Duration::from_micros(40_500));
+    assert_eq!((seen.failed, seen.attempts), (2, 6));
+    assert_eq!(seen.reasons, "2 x refused");
+    assert_eq!(seen.last_failure, Duration::from_micros(19_500));
+}
+
+#[test]
 fn the_longest_gap_is_between_starts_of_successes_and_counts_at_the_ends() {
     for (pattern, gap) in [
         ("..........", 10),

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{LIMIT, LOOK, get};
+use super::LIMIT;
 use crate::cluster::Cluster;
-use crate::patience;
 use crate::prober::{Answers, Plan, Prober, Report, Stream};
 use crate::roster::Place;
 
@@ -53,9 +52,6 @@ impl Clients {
         audience: Audience,
     ) -> Result<Self> {
         let target = SocketAddr::from((address, 80));
-        patience::until("a client behind the router gets in", LIMIT, LOOK, || {
-            Ok(get(cluster, address, "/hostname").ok())
-        })?;
         let neighbour = cluster.prober(Plan::connect(target))?;
         let mut clients = Self {
             neighbour,
@@ -133,8 +129,10 @@ impl Oblivion {
         // Once in sight of whoever asks: the loop goes on when it fails. Not by removing the entry: a packet that is being sent
         // just then is lost with it.
         cluster.lab.forget_neighbour(Place::Client, address)?;
+        // There is nothing to change until the first packet was sent.
         let forget = format!(
-            "while :; do ip neigh change {address} dev eth0 nud none >/dev/null 2>&1; sleep 0.1; done"
+            "until ip neigh change {address} dev eth0 nud none 2>/dev/null; do sleep 0.1; done; \
+             while ip neigh change {address} dev eth0 nud none; do sleep 0.1; done"
         );
         let mut shell = cluster.lab.command_in(Place::Client, "sh");
         shell.args(["-c", &forget]).stdin(Stdio::null());

@@ -320,6 +320,7 @@ mod tests {
 
     fn impression(milliseconds: u64, failed: usize) -> Impression {
         Impression {
+            first_failure: Duration::ZERO,
             last_failure: Duration::from_millis(milliseconds),
             longest_gap: Duration::from_millis(milliseconds + 5),
             failed,

@@ -139,8 +139,26 @@ spec:
         format!("{}-{machine}", self.name)
     }
 
-    /// Its address, as soon as it has one.
+    /// Its address, as soon as it has one and every node's kube-proxy knows it.
+    ///
+    /// Nobody may connect before: a node whose kube-proxy does not know the address passes the SYN on untranslated, and remembers that for
+    /// two minutes, in which whoever has the same port gets no answer.
     pub fn address(&self) -> Result<Ipv4Addr> {
+        let address = self.assigned()?;
+        let words = ["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"];
+        for node in self.cluster.kubectl(&words)?.split_whitespace() {
+            let machine = node.parse()?;
+            let look = format!("nft list table ip kube-proxy | grep -qF '{address} '");
+            let what = format!("kube-proxy of {machine} knows {address}");
+            patience::until(&what, LIMIT, LOOK, || {
+                Ok(self.cluster.lab.ssh_ok(machine, &look).ok().map(drop))
+            })?;
+        }
+        Ok(address)
+    }
+
+    /// Its address, as soon as it has one.
+    pub fn assigned(&self) -> Result<Ipv4Addr> {
         let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
         patience::until("the Service has an address", LIMIT, LOOK, || {
             let words = ["get", "service", &self.name, "-o", path];

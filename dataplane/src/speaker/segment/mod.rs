@@ -1,5 +1,6 @@
 //! The thread on the segment: sockets and clock around [`Speaker`] and the responder.
 
+mod clerk;
 mod frames;
 mod passing;
 mod socket;
@@ -30,7 +31,10 @@ use crate::core::{
     announcements::Due,
     conflict::Conflicts,
     echo::EchoBudget,
-    peers::{datagram::MAX_LEN, state::Phase},
+    peers::{
+        datagram::MAX_LEN,
+        state::{Fitness, Phase},
+    },
     segment::{Interface, network_of},
     speaker::{Action, Speaker, Why},
 };
@@ -95,7 +99,7 @@ impl Segment {
             incarnation,
         );
         let phase = speaker.phase();
-        let passing = Passing::open(started);
+        let passing = Passing::open(started, settings.hand_over_grace);
         bulletin.tell_grace(passing.grace());
         Ok(Self {
             speaker,
@@ -294,7 +298,7 @@ impl Segment {
                     self.record(&format!("released {address}: {why}"));
                     self.conflicts.forget(address);
                     self.echo.forget(address);
-                    self.passing.end(address);
+                    self.passing.end(self.now(), address);
                     moved = true;
                 }
                 Action::Drained => self.drained = true,
@@ -326,7 +330,13 @@ impl Segment {
         let Some(peer) = self.speaker.membership().peer(from) else {
             return;
         };
-        let served = addresses.into_iter().filter_map(|address| {
+        // Whoever cannot serve an address has nobody there who would answer.
+        let claims = &peer.state().claims;
+        let can = |address: &IpAddr| {
+            let claim = claims.get(address);
+            claim.is_some_and(|claim| claim.fitness > Fitness::Unfit)
+        };
+        let served = addresses.into_iter().filter(can).filter_map(|address| {
             let interfaces = self.speaker.serves(address)?;
             Some((address, interfaces.to_vec()))
         });

@@ -2,46 +2,47 @@
 //!
 //! A packet of a connection that began there has no entry in this node's connection tracking: kube-proxy would send it to
 //! some pod, which resets it. So for a grace it is passed on to the node the address comes from, whose kube-proxy knows it
-//! (`l2::linux::handover`). That node has nothing to do: it never had the address on an interface.
+//! (`l2::linux::handover`). That node has nothing to do: what its kernel tracks it goes on translating.
 //!
 //! | move | A does | B does |
 //! |---|---|---|
 //! | A to B | | passes on to A |
 //! | B to A | passes on to B | lets go: ends passing on |
 //!
-//! Only when the address is handed over by a speaker that is alive: nobody passes on to a node that is silent. What the
-//! kernel is told ends by itself; tables that have no effect any more are removed.
+//! Only when a living speaker hands over what it can serve itself: nobody passes on to a node that is silent or whose pod is
+//! gone. What the kernel is told ends by itself; tables that have no effect any more are removed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use l2::{
     linux::{
-        handover::{Handover, MOST_MOVED, PassOn},
+        handover::{MOST_MOVED, Own, PassOn},
         nftables::Family,
     },
     wire::MacAddr,
 };
 
+use super::clerk::Clerk;
 use crate::core::{peers::membership::Peer, segment::Interface};
 
-/// How long connections go on where they live; as long as a VIP's (`handOverGraceMillis`).
-const GRACE: Duration = Duration::from_secs(5);
 /// Begins the names of our tables in the packet filter.
-const TABLES: &str = "lbnode-speaker-";
+pub(super) const TABLES: &str = "lbnode-speaker-";
 /// Tables at a time; what moves beyond them is reset, as it is without any.
 const MOST_TABLES: usize = 32;
 
+/// A table is not made anew for less than this: to the kernel no time is for ever.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// A node that addresses come from, as it is seen on one interface of this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Predecessor {
     interface: u32,
     address: IpAddr,
-    mac: MacAddr,
+    macs: Vec<MacAddr>,
 }
 
 /// A table in the packet filter.
@@ -49,7 +50,8 @@ struct Predecessor {
 struct Table {
     name: String,
     family: Family,
-    addresses: BTreeSet<IpAddr>,
+    /// `None`: an earlier process made it.
+    what: Option<PassOn>,
     /// When it has no effect any more.
     until: Instant,
 }
@@ -57,37 +59,42 @@ struct Table {
 /// What goes on in the kernel because of addresses that were handed over to this node.
 #[derive(Debug)]
 pub(super) struct Passing {
-    kernel: Option<Handover>,
+    clerk: Option<Clerk>,
+    grace: Duration,
     tables: Vec<Table>,
     /// Number of the next table.
     next: u64,
 }
 
 impl Passing {
-    /// Finds out whether this kernel lets this process do it, and says so if not. What an earlier process left ends by itself.
-    pub(super) fn open(now: Instant) -> Self {
+    /// Finds out whether this kernel lets this process do it, and says so if not; without a grace it is not wanted. What an
+    /// earlier process left ends by itself.
+    pub(super) fn open(now: Instant, grace: Duration) -> Self {
         let mut passing = Self {
-            kernel: None,
+            clerk: None,
+            grace,
             tables: Vec::new(),
             next: 0,
         };
-        match supported() {
-            Ok(mut kernel) => {
-                // Without a list the names may meet: then a table takes the other's place.
-                for (name, family) in kernel.tables(TABLES).unwrap_or_default() {
+        if grace.is_zero() {
+            return passing;
+        }
+        match Clerk::engage() {
+            Ok((clerk, found)) => {
+                for (name, family) in found {
                     let number = name.strip_prefix(TABLES).and_then(|end| end.parse().ok());
                     passing.next = passing.next.max(number.map_or(0, |number: u64| number + 1));
                     passing.tables.push(Table {
                         name,
                         family,
-                        addresses: BTreeSet::new(),
-                        until: now + GRACE,
+                        what: None,
+                        until: now + grace,
                     });
                 }
-                passing.kernel = Some(kernel);
+                passing.clerk = Some(clerk);
             }
             Err(error) => {
-                tracing::warn!(%error, "connections that are under way when an address is handed over are reset: passing them on needs CAP_NET_ADMIN and nf_tables with `dup`");
+                tracing::warn!(%error, "connections that are under way when an address is handed over are reset: passing them on needs CAP_NET_ADMIN and nf_tables with `dup` and `ct`");
             }
         }
         passing
@@ -95,8 +102,8 @@ impl Passing {
 
     /// How long connections go on at the node an address comes from; zero: they are reset.
     pub(super) const fn grace(&self) -> Duration {
-        match self.kernel {
-            Some(_) => GRACE,
+        match self.clerk {
+            Some(_) => self.grace,
             None => Duration::ZERO,
         }
     }
@@ -108,12 +115,34 @@ impl Passing {
 
     /// Removes tables without effect.
     pub(super) fn tidy(&mut self, now: Instant) {
-        self.remove(|table| table.until <= now);
+        let Some(clerk) = &self.clerk else {
+            return;
+        };
+        for table in self.tables.extract_if(.., |table| table.until <= now) {
+            clerk.remove(table.name, table.family);
+        }
     }
 
-    /// Passes nothing of an address on any more: whoever let go of it must not send back what comes from its successor.
-    pub(super) fn end(&mut self, address: IpAddr) {
-        self.remove(|table| table.addresses.contains(&address));
+    /// Passes nothing of an address on any more: whoever let go of it must not send back what comes from its successor. What is
+    /// passed on of others goes on.
+    pub(super) fn end(&mut self, now: Instant, address: IpAddr) {
+        for table in &mut self.tables {
+            let Some(what) = &mut table.what else {
+                continue;
+            };
+            let before = what.addresses.len();
+            what.addresses.retain(|one| *one != address);
+            if what.addresses.len() == before {
+                continue;
+            }
+            what.grace = table.until.saturating_duration_since(now);
+            if what.addresses.is_empty() || what.grace < SHORTEST {
+                table.until = now;
+            } else if let Some(clerk) = &self.clerk {
+                clerk.replace(table.name.clone(), what.clone());
+            }
+        }
+        self.tidy(now);
     }
 
     /// From now on passes on what belongs to connections of addresses that `peer` hands over, each served on some
@@ -127,77 +156,56 @@ impl Passing {
     ) {
         let mut moves: BTreeMap<Predecessor, Vec<IpAddr>> = BTreeMap::new();
         for (address, served) in addresses {
-            for predecessor in predecessors(peer, interfaces, &served, address) {
+            let predecessors = predecessors(peer, interfaces, &served, address);
+            if predecessors.is_empty() && self.clerk.is_some() {
+                tracing::info!(%address, "connections of the predecessor are reset: its own address is not of this family, or not a neighbour's");
+            }
+            for predecessor in predecessors {
                 moves.entry(predecessor).or_default().push(address);
             }
         }
         for (predecessor, addresses) in moves {
             for addresses in addresses.chunks(MOST_MOVED) {
-                self.pass_on(now, predecessor, addresses);
+                self.pass_on(now, &predecessor, addresses);
             }
         }
     }
 
-    fn pass_on(&mut self, now: Instant, predecessor: Predecessor, addresses: &[IpAddr]) {
-        let Some(kernel) = &mut self.kernel else {
+    fn pass_on(&mut self, now: Instant, predecessor: &Predecessor, addresses: &[IpAddr]) {
+        let Some(clerk) = &self.clerk else {
             return;
         };
+        let from = predecessor.address;
         if self.tables.len() >= MOST_TABLES {
-            tracing::warn!(predecessor = %predecessor.address, "too many moves at a time: connections of the predecessor are reset");
+            tracing::warn!(predecessor = %from, "too many moves at a time: connections of the predecessor are reset");
             return;
         }
         let what = PassOn {
             interface: predecessor.interface,
             addresses: addresses.to_vec(),
-            predecessor: predecessor.address,
-            predecessor_mac: Some(predecessor.mac),
-            grace: GRACE,
+            predecessor: from,
+            predecessor_macs: predecessor.macs.clone(),
+            own: Own::Tracked,
+            grace: self.grace,
         };
         let name = format!("{TABLES}{}", self.next);
         self.next += 1;
-        match kernel.pass_on(&name, &what) {
+        match clerk.pass_on(name.clone(), what.clone()) {
             Ok(()) => {
-                tracing::info!(predecessor = %predecessor.address, addresses = addresses.len(), grace_millis = GRACE.as_millis(), "connections of the predecessor go on there");
-                self.tables.push(Table {
-                    name,
-                    family: Family::of(predecessor.address),
-                    addresses: addresses.iter().copied().collect(),
-                    until: now + GRACE,
-                });
+                tracing::info!(predecessor = %from, addresses = addresses.len(), grace_millis = self.grace.as_millis(), "connections of the predecessor go on there");
             }
             Err(error) => {
-                tracing::warn!(%error, predecessor = %predecessor.address, "connections of the predecessor cannot be passed on to it: they are reset");
+                tracing::warn!(%error, predecessor = %from, "connections of the predecessor cannot be passed on to it: they are reset");
             }
         }
+        // Also when it failed: one that comes late has to go as well.
+        self.tables.push(Table {
+            name,
+            family: Family::of(from),
+            what: Some(what),
+            until: now + self.grace,
+        });
     }
-
-    fn remove(&mut self, is_over: impl Fn(&Table) -> bool) {
-        let Some(kernel) = &mut self.kernel else {
-            return;
-        };
-        for table in self.tables.extract_if(.., |table| is_over(table)) {
-            if let Err(error) = kernel.remove(&table.name, table.family) {
-                tracing::warn!(table = table.name, %error, "cannot remove a table of the packet filter; it has no effect after the grace");
-            }
-        }
-    }
-}
-
-/// A socket to the packet filter of a kernel that can do it, of IPv4 at least.
-fn supported() -> io::Result<Handover> {
-    const LOOPBACK: u32 = 1;
-    let mut kernel = Handover::open()?;
-    let name = format!("{TABLES}probe");
-    let nothing = PassOn {
-        interface: LOOPBACK,
-        addresses: Vec::new(),
-        predecessor: Ipv4Addr::LOCALHOST.into(),
-        predecessor_mac: None,
-        grace: GRACE,
-    };
-    kernel.pass_on(&name, &nothing)?;
-    kernel.remove(&name, Family::Ipv4)?;
-    Ok(kernel)
 }
 
 /// Where packets to `address` go that belong to connections of `peer`: to its own address of the same family, on each interface
@@ -208,16 +216,15 @@ fn predecessors(
     served: &[u32],
     address: IpAddr,
 ) -> Vec<Predecessor> {
-    let Some(own) = peer
-        .address()
-        .filter(|own| own.is_ipv4() == address.is_ipv4())
-    else {
+    let Some(own) = peer.address() else {
         return Vec::new();
     };
     let on_link = |interface: &&Interface| interface.up && interface.is_on_link(own);
-    let Some(theirs) = peer.state().interfaces.iter().find(on_link) else {
+    let theirs = peer.state().interfaces.iter().filter(on_link);
+    let macs: BTreeSet<[u8; 6]> = theirs.map(|interface| interface.mac).collect();
+    if own.is_ipv4() != address.is_ipv4() || macs.is_empty() {
         return Vec::new();
-    };
+    }
     interfaces
         .iter()
         .filter(|interface| served.contains(&interface.index))
@@ -225,7 +232,7 @@ fn predecessors(
         .map(|interface| Predecessor {
             interface: interface.index,
             address: own,
-            mac: MacAddr::new(theirs.mac),
+            macs: macs.iter().copied().map(MacAddr::new).collect(),
         })
         .collect()
 }
@@ -268,7 +275,7 @@ mod tests {
         let expected = Predecessor {
             interface: 1,
             address: "10.0.0.2".parse().unwrap(),
-            mac: MacAddr::new([2, 0, 0, 0, 0, 22]),
+            macs: vec![MacAddr::new([2, 0, 0, 0, 0, 22])],
         };
         assert_eq!(predecessors(&good, &own, &[1, 2], address), [expected]);
         // Not served there; no carrier there; not a neighbour; of another family; never heard of.
