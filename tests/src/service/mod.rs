@@ -37,6 +37,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// So long kube-proxy may take to hear of a Service.
+const KNOWN: Duration = Duration::from_secs(90);
+
 /// A Service and its pods, which answer on port 80: `/hostname`, `/clientip` and more over TCP, `echo …` over UDP.
 #[derive(Debug)]
 pub struct Web<'a> {
@@ -142,15 +145,20 @@ spec:
     /// Its address, as soon as it has one and every node's kube-proxy knows it.
     ///
     /// Nobody may connect before: a node whose kube-proxy does not know the address passes the SYN on untranslated, and remembers that for
-    /// two minutes, in which whoever has the same port gets no answer.
+    /// two minutes, in which whoever has the same port gets no answer. After a cut cable it takes up to 45 s until kube-proxy finds that
+    /// its watch is dead.
     pub fn address(&self) -> Result<Ipv4Addr> {
         let address = self.assigned()?;
         let words = ["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"];
         for node in self.cluster.kubectl(&words)?.split_whitespace() {
             let machine = node.parse()?;
-            let look = format!("nft list table ip kube-proxy | grep -qF '{address} '");
-            let what = format!("kube-proxy of {machine} knows {address}");
-            patience::until(&what, LIMIT, LOOK, || {
+            // By the Service's name: the address may have been another's before.
+            let look = format!(
+                "nft list table ip kube-proxy | grep -qE 'default/{}[/:]'",
+                self.name
+            );
+            let what = format!("kube-proxy of {machine} knows {}", self.name);
+            patience::until(&what, KNOWN, LOOK, || {
                 Ok(self.cluster.lab.ssh_ok(machine, &look).ok().map(drop))
             })?;
         }
