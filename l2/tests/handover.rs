@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
+use l2::linux::guard::Guard;
 use l2::linux::handover::{Handover, Own, PassOn, Silence};
 use l2::linux::nftables::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -111,16 +112,62 @@ fn nft_reads_what_a_successor_does_whose_packet_filter_translates() {
         .push("02:00:00:00:00:0b".parse().unwrap());
     handover.pass_on("ours-1", &what).unwrap();
     let seen = plain(&nft("-s list table ip ours-1").unwrap());
+    // Older ones spell it out.
+    let seen = seen.replace("& (fin | syn | rst | ack) == ack", "ack / fin,syn,rst,ack");
     let expected = "table ip ours-1 { \
         set moved { type ipv4_addr size 64 timeout 5s elements = { 192.0.2.100 } } \
         chain strangers { \
         tcp flags & (syn | ack) == syn accept \
         ct state established,related accept \
+        ct state invalid tcp flags ack / fin,syn,rst,ack accept \
         meta l4proto tcp counter dup to 192.0.2.1 device \"lo\" drop } \
         chain arrivals { type filter hook prerouting priority mangle; policy accept; \
         iif \"lo\" ip daddr @moved ether saddr != 02:00:00:00:00:0a ether saddr != 02:00:00:00:00:0b \
         goto strangers } }";
     assert_eq!(settled(&seen), settled(expected));
+}
+
+#[test]
+fn nft_reads_what_ends_here_when_nobody_translates_it() {
+    if !alone() {
+        return;
+    }
+    let mut guard = Guard::open("ours-1").unwrap();
+    let mut addresses: Vec<IpAddr> = ["192.0.2.100", "2001:db8::100"]
+        .map(|one| one.parse().unwrap())
+        .to_vec();
+    guard.set(&addresses).unwrap();
+    for (family, kind, address, redirect) in [
+        ("ip", "ipv4_addr", "192.0.2.100", "icmp gateway @answered"),
+        (
+            "ip6",
+            "ipv6_addr",
+            "2001:db8::100",
+            "icmpv6 type nd-redirect @th,64,128 @answered",
+        ),
+    ] {
+        let seen = plain(&nft(&format!("-s list table {family} ours-1")).unwrap());
+        // Newer ones have a name for it.
+        let seen = seen.replace("icmpv6 taddr", "icmpv6 type nd-redirect @th,64,128");
+        let expected = format!(
+            "table {family} ours-1 {{ \
+            set answered {{ type {kind} size 1 flags timeout elements = {{ {address} }} }} \
+            chain routed {{ type filter hook forward priority filter + 10; policy accept; \
+            {family} daddr @answered counter drop }} \
+            chain sent {{ type filter hook output priority filter; policy accept; {redirect} drop }} }}"
+        );
+        assert_eq!(settled(&seen), settled(&expected));
+    }
+    // Many more than one message holds, and none at all.
+    addresses = (0..5000u32)
+        .map(|number| Ipv4Addr::from(0x0a00_0000 + number).into())
+        .collect();
+    guard.set(&addresses).unwrap();
+    assert!(nft("list table ip6 ours-1").is_none());
+    let seen = nft("list table ip ours-1").unwrap();
+    assert_eq!(seen.matches("10.0.").count(), 5000);
+    guard.set(&[]).unwrap();
+    assert_eq!(nft("list tables").unwrap(), "");
 }
 
 #[test]
@@ -203,7 +250,8 @@ fn a_probe_leaves_nothing_behind() {
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         "::1".parse::<IpAddr>().unwrap(),
     ] {
-        handover.probe("ours-probe", family).unwrap();
+        handover.probe("ours-probe", family, Own::Begun).unwrap();
+        handover.probe("ours-probe", family, Own::Tracked).unwrap();
     }
     assert_eq!(nft("list tables").unwrap(), "");
 }

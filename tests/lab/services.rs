@@ -1,8 +1,8 @@
 //! Addresses for Services: from the cluster file's pool to a client behind the router, and through the owner's death.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +12,7 @@ use lab_tests::roster::OUTSIDE;
 use lab_tests::service::{
     Audience, Contestant, Fault, POOL, Setting, Trial, Web, get, second_cable_cut, trial,
 };
-use lab_tests::{Place, patience};
+use lab_tests::{Machine, Place, patience};
 
 use crate::runner::{Context, Scenario};
 
@@ -100,10 +100,32 @@ fn a_service_answers(context: &Context) -> Result<()> {
         .args(["-c", "1", "-W", "2", &address.to_string()])
         .output()?;
     ensure!(pinged.status.success(), "{address} does not answer a ping");
+    no_other_port_answers(cluster, address)?;
     web.remove()?;
     patience::until("nobody answers for it any more", LIMIT, LOOK, || {
         Ok(cluster.lab.arp_answers(address)?.is_empty().then_some(()))
     })
+}
+
+/// What no Service has ends at the node: nobody is told of another way, and no packet goes round until its time is over.
+fn no_other_port_answers(cluster: &Cluster<'_>, address: Ipv4Addr) -> Result<()> {
+    let target = SocketAddr::from((address, 81));
+    let result = cluster.lab.within(Place::Outside, || {
+        Ok(TcpStream::connect_timeout(&target, TIMEOUT).map(drop))
+    })?;
+    let kind = result.map_err(|error| error.kind());
+    ensure!(
+        kind == Err(ErrorKind::TimedOut),
+        "a port that no Service has says {kind:?}"
+    );
+    let owner = cluster.lab.arp_owner(address)?.context("an owner")?;
+    let table = "nft list table ip lbnode-speaker-guard";
+    let guarded = cluster.lab.ssh_ok(owner, table)?;
+    ensure!(
+        guarded.contains(&address.to_string()) && !guarded.contains("packets 0 "),
+        "{owner} guards: {guarded}"
+    );
+    Ok(())
 }
 
 /// Connections that a client makes until every endpoint must have had one: with three of them and a fair choice, one is left out
@@ -228,24 +250,37 @@ fn a_connection_goes_on(context: &Context) -> Result<()> {
     let fault = Fault::SpeakerEnded;
     let told = now();
     fault.inflict(cluster, Contestant::Lbnode, owner)?;
-    let mut asked_elsewhere = 0;
+    let asked = asked_elsewhere(cluster, &mut stream, address, owner, told);
+    fault.undo(cluster, Contestant::Lbnode, owner)?;
+    web.remove()?;
+    let (asked, answers) = asked?;
+    println!("     {asked} requests over a connection of {owner} after {address} had left it");
+    ensure!(asked > 10, "the address hardly left {owner}");
+    ensure!(answers == [pod].into(), "answers came from {answers:?}");
+    Ok(())
+}
+
+/// How many requests over a connection were answered after its address had left a machine, and by whom.
+fn asked_elsewhere(
+    cluster: &Cluster<'_>,
+    stream: &mut TcpStream,
+    address: Ipv4Addr,
+    owner: Machine,
+    told: Instant,
+) -> Result<(usize, BTreeSet<String>)> {
+    let (mut asked, mut answers) = (0, BTreeSet::new());
     while told.elapsed() < GOES_ON {
-        let answer = ask(&mut stream).with_context(|| {
+        let answer = ask(stream).with_context(|| {
             let elapsed = milliseconds(told.elapsed());
             format!(
                 "the connection broke {elapsed:.0} ms after the speaker of {owner} was told to end"
             )
         })?;
-        ensure!(answer == pod, "{pod} became {answer}");
+        answers.insert(answer);
         let next = cluster.lab.next_hop(Place::Router, address)?;
-        asked_elsewhere += usize::from(next.is_some_and(|next| next != owner));
+        asked += usize::from(next.is_some_and(|next| next != owner));
     }
-    println!(
-        "     {asked_elsewhere} requests over a connection of {owner} after {address} had left it"
-    );
-    ensure!(asked_elsewhere > 10, "the address hardly left {owner}");
-    fault.undo(cluster, Contestant::Lbnode, owner)?;
-    web.remove()
+    Ok((asked, answers))
 }
 
 /// One request over a connection that stays; the name of the pod that answers.

@@ -58,7 +58,7 @@ pub(crate) fn supported(groups: &[GroupPlan]) -> io::Result<()> {
         } else {
             Ipv6Addr::LOCALHOST.into()
         };
-        kernel.probe(&name, some)?;
+        kernel.probe(&name, some, Own::Begun)?;
     }
     Ok(())
 }

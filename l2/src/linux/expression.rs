@@ -120,20 +120,33 @@ pub(super) fn came_by_ethernet() -> [Expression; 2] {
 /// It is TCP.
 pub(super) fn is_tcp() -> [Expression; 2] {
     const TCP: u8 = 6;
-    [fact(MetaKey::L4Proto), compare(Operator::Equal, vec![TCP])]
+    is_protocol(TCP)
 }
 
-/// It belongs to a connection that this host tracks: one that was answered, or what such a one has brought about.
-pub(super) fn is_tracked() -> [Expression; 3] {
+/// It is of this protocol over IP.
+pub(super) fn is_protocol(number: u8) -> [Expression; 2] {
+    [
+        fact(MetaKey::L4Proto),
+        compare(Operator::Equal, vec![number]),
+    ]
+}
+
+/// States of connection tracking.
+pub(super) mod state {
+    /// It fits no connection, or not its place in one.
+    pub(in crate::linux) const INVALID: u32 = 1;
+    /// Of a connection that was answered, or of what such a one has brought about.
+    pub(in crate::linux) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
+}
+
+/// Connection tracking has it in one of these states.
+pub(super) fn is_in(states: u32) -> [Expression; 3] {
     const STATE: u32 = 0;
-    const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
     let masked = Expressions::Bitwise(vec![
         Bitwise::SourceRegister(Register::Reg1),
         Bitwise::DestinationRegister(Register::Reg1),
         Bitwise::Length(4),
-        Bitwise::Mask(DataAttribute::Value(
-            ESTABLISHED_OR_RELATED.to_ne_bytes().to_vec(),
-        )),
+        Bitwise::Mask(DataAttribute::Value(states.to_ne_bytes().to_vec())),
         Bitwise::Xor(DataAttribute::Value(vec![0; 4])),
     ]);
     [

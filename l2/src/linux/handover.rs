@@ -1,9 +1,9 @@
 //! Two sides of a planned move of an address: connections that live at the old owner go on there.
 //!
 //! The new owner does not know them and would reset them. For a while it passes every segment that is not of a connection
-//! of its own on to the old owner, unchanged ([`PassOn`]). Where programs listen on the address, the old owner still has it, on its loopback
-//! interface, and answers the client directly; it must not answer ARP for it meanwhile, nor ask with it as the sender
-//! ([`Silence`]). Where the packet filter translates the address, the old owner has nothing to do.
+//! of its own on to the old owner ([`PassOn`]). Where programs listen on the address, the old owner still has it, on its
+//! loopback interface, and answers the client directly; it must not answer ARP for it meanwhile, nor ask with it as the
+//! sender ([`Silence`]). Where the packet filter translates the address, the old owner has nothing to do.
 //!
 //! ```text
 //! client ── SYN ─────────────────────────► new owner   begun here: stays here
@@ -20,9 +20,10 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{
-    Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_tcp,
-    is_tracked, value,
+    Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_in,
+    is_tcp, state, value,
 };
+use super::layout::{Layout, kind, octets};
 use super::nftables::{Batch, Entry, Family, Keys, Tables};
 use crate::wire::MacAddr;
 
@@ -84,19 +85,19 @@ impl Handover {
     ///
     /// # Errors
     /// The kernel's: no packet filter, no `dup`, missing CAP_NET_ADMIN.
-    pub fn probe(&mut self, name: &str, family: IpAddr) -> io::Result<()> {
+    pub fn probe(&mut self, name: &str, family: IpAddr, own: Own) -> io::Result<()> {
         const LOOPBACK: u32 = 1;
         let pass_on = PassOn {
             interface: LOOPBACK,
             addresses: Vec::new(),
             predecessor: family,
             predecessor_macs: Vec::new(),
-            own: Own::Begun,
+            own,
             grace: Duration::from_secs(1),
         };
         self.pass_on(name, &pass_on)?;
         self.remove(name, Family::of(family))?;
-        if family.is_ipv4() {
+        if family.is_ipv4() && own == Own::Begun {
             let silence = Silence {
                 addresses: Vec::new(),
                 own: Ipv4Addr::LOCALHOST,
@@ -159,7 +160,7 @@ const BEGUN: Set = Set {
 };
 const PREROUTING: u32 = 0;
 const BEFORE_TRACKING: i32 = -300;
-/// And after tracking.
+/// After tracking (-200), before kube-proxy's translation (-100).
 const BEFORE_TRANSLATION: i32 = -150;
 /// As many connections as may begin within the grace; more are served by the old owner as long as it lives.
 const MOST_BEGUN: u32 = 65_536;
@@ -168,50 +169,11 @@ pub const MOST_MOVED: usize = 64;
 /// Later than the rules' end, so that no connection is forgotten before.
 const REMEMBERED_LONGER: Duration = Duration::from_secs(5);
 
-/// `nft`'s numbers of what sets hold, for `nft list`.
-mod kind {
-    pub(super) const IPV4: u32 = 7;
-    pub(super) const IPV6: u32 = 8;
-    const PORT: u32 = 13;
-
-    /// An address and a port.
-    pub(super) const fn with_port(address: u32) -> u32 {
-        address << 6 | PORT
-    }
-}
-
-/// Where things are in an IP header.
-struct Layout {
-    family: Family,
-    kind: u32,
-    len: u32,
-    source: Field,
-    destination: Field,
-    /// The 32-bit register behind an address that begins in the first one.
-    behind: Register,
-}
-
-const LAYOUT_V4: Layout = Layout {
-    family: Family::Ipv4,
-    kind: kind::IPV4,
-    len: 4,
-    source: Field::of_network(12, 4),
-    destination: Field::of_network(16, 4),
-    behind: Register::Reg32_01,
-};
-
-const LAYOUT_V6: Layout = Layout {
-    family: Family::Ipv6,
-    kind: kind::IPV6,
-    len: 16,
-    source: Field::of_network(8, 16),
-    destination: Field::of_network(24, 16),
-    behind: Register::Reg32_04,
-};
-
 const TCP_SOURCE_PORT: Field = Field::of_transport(0, 2);
 const TCP_FLAGS: Field = Field::of_transport(13, 1);
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 const ETHER_SOURCE: Field = Field::of_frame(6, 6);
 
@@ -224,10 +186,7 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
             Own::Tracked => BEFORE_TRANSLATION,
         },
     };
-    let layout = match what.predecessor {
-        IpAddr::V4(_) => LAYOUT_V4,
-        IpAddr::V6(_) => LAYOUT_V6,
-    };
+    let layout = Layout::of(Family::of(what.predecessor));
     let mut batch = Batch::afresh(layout.family, table);
     moved(&mut batch, layout.kind, layout.len, what.grace, || {
         what.addresses.iter().copied()
@@ -265,18 +224,25 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     };
     let mut beginning = Vec::from(is_tcp());
     beginning.extend(TCP_FLAGS.masked_is(SYN | ACK, SYN));
-    let mut known;
-    match what.own {
+    let own = match what.own {
         Own::Begun => {
             beginning.extend(client());
             beginning.push(BEGUN.note(Register::Reg32_00));
-            known = Vec::from(is_tcp());
+            let mut known = Vec::from(is_tcp());
             known.extend(client());
             known.push(BEGUN.contains(Register::Reg32_00));
+            vec![beginning, known]
         }
-        Own::Tracked => known = is_tracked().into(),
-    }
-    for mut own in [beginning, known] {
+        Own::Tracked => {
+            // A stranger's is taken for the beginning of something, so this one is ours, and out of its window.
+            let mut misplaced = Vec::from(is_in(state::INVALID));
+            misplaced.extend(is_tcp());
+            misplaced.extend(TCP_FLAGS.masked_is(FIN | SYN | RST | ACK, ACK));
+            let known = is_in(state::ESTABLISHED_OR_RELATED);
+            vec![beginning, known.into(), misplaced]
+        }
+    };
+    for mut own in own {
         own.push(accept());
         batch.rule(STRANGERS, own);
     }
@@ -345,11 +311,4 @@ fn moved<A: Iterator<Item = IpAddr>>(
     };
     batch.set(MOVED.name, MOVED.number, keys, grace);
     batch.elements(MOVED.name, MOVED.number, addresses().map(octets));
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }

@@ -152,12 +152,13 @@ spec:
         let words = ["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"];
         for node in self.cluster.kubectl(&words)?.split_whitespace() {
             let machine = node.parse()?;
-            // By the Service's name: the address may have been another's before.
+            // With the Service's name: the address may have been another's before.
             let look = format!(
-                "nft list table ip kube-proxy | grep -qE 'default/{}[/:]'",
+                "nft list table ip kube-proxy | grep -qE '{} [^,]*default/{}[/:]'",
+                address.to_string().replace('.', "[.]"),
                 self.name
             );
-            let what = format!("kube-proxy of {machine} knows {}", self.name);
+            let what = format!("kube-proxy of {machine} knows {address} of {}", self.name);
             patience::until(&what, KNOWN, LOOK, || {
                 Ok(self.cluster.lab.ssh_ok(machine, &look).ok().map(drop))
             })?;

@@ -119,6 +119,8 @@ impl Segment {
                 wanted.entry(*index).or_default().insert(address);
             }
         }
+        self.passing
+            .guard(wanted.values().flatten().copied().collect());
         let macs: BTreeMap<u32, MacAddr> = self
             .links
             .iter()

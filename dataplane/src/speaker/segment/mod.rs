@@ -17,6 +17,7 @@ use daemon::recorder::Recorder;
 use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
 
 use self::{
+    clerk::Clerk,
     passing::Passing,
     socket::{listen, mapped, on_link},
 };
@@ -33,6 +34,7 @@ use crate::core::{
     echo::EchoBudget,
     peers::{
         datagram::MAX_LEN,
+        membership::Peer,
         state::{Fitness, Phase},
     },
     segment::{Interface, network_of},
@@ -44,6 +46,8 @@ const ORDERS: u32 = 1;
 const LINKS: u32 = 2;
 /// Tokens of the ears of the first interface; each further one has its own hundred.
 const EARS: u32 = 100;
+/// How long an announcement waits for the packet filter at most: who stands still for longer is soon taken for dead.
+const FILTER_PATIENCE: Duration = Duration::from_millis(50);
 /// Frames or datagrams taken from one socket before the others have their turn.
 const BURST: usize = 64;
 
@@ -65,6 +69,10 @@ pub(super) struct Segment {
     echo: EchoBudget,
     conflicts: Conflicts,
     passing: Passing,
+    /// `None`: the packet filter is not to be changed.
+    clerk: Option<Clerk>,
+    /// How long an announcement waits for the packet filter.
+    filter_patience: Duration,
     bulletin: Bulletin,
     recorder: Recorder,
     drained: bool,
@@ -99,8 +107,17 @@ impl Segment {
             incarnation,
         );
         let phase = speaker.phase();
-        let passing = Passing::open(started, settings.hand_over_grace);
-        bulletin.tell_grace(passing.grace());
+        let (clerk, found) = match Clerk::engage() {
+            Ok((clerk, found)) => (Some(clerk), found),
+            Err(error) => {
+                tracing::warn!(%error, "connections that are under way when an address is handed over are reset, and what kube-proxy does not translate goes on to the segment again: the packet filter needs CAP_NET_ADMIN, and nf_tables with `dup` and `ct`");
+                (None, Vec::new())
+            }
+        };
+        let grace = clerk
+            .as_ref()
+            .map_or(Duration::ZERO, |_| settings.hand_over_grace);
+        bulletin.tell_grace(grace);
         Ok(Self {
             speaker,
             started,
@@ -117,7 +134,9 @@ impl Segment {
             healthy: BTreeMap::new(),
             echo: EchoBudget::default(),
             conflicts: Conflicts::default(),
-            passing,
+            passing: Passing::new(started, grace, found),
+            clerk,
+            filter_patience: FILTER_PATIENCE.min(settings.timing.freeze() / 4),
             bulletin,
             recorder,
             drained: false,
@@ -266,6 +285,7 @@ impl Segment {
         let mut moved = false;
         let mut announcements: Vec<Due> = Vec::new();
         let mut handed_over: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        let mut released = BTreeSet::new();
         while let Some(action) = self.speaker.poll_action() {
             match action {
                 Action::Transmit(transmit) => {
@@ -298,7 +318,7 @@ impl Segment {
                     self.record(&format!("released {address}: {why}"));
                     self.conflicts.forget(address);
                     self.echo.forget(address);
-                    self.passing.end(self.now(), address);
+                    released.insert(address);
                     moved = true;
                 }
                 Action::Drained => self.drained = true,
@@ -308,9 +328,14 @@ impl Segment {
             self.stale = true;
             self.fit_ears();
         }
-        // Before anybody is told to send here.
+        self.passing.end(self.now(), &released);
         for (from, addresses) in handed_over {
             self.pass_on(&from, addresses);
+        }
+        // Before anybody is told to send here.
+        let changes = self.passing.poll_changes();
+        if let Some(clerk) = &self.clerk {
+            clerk.carry_out(changes, self.filter_patience);
         }
         for due in announcements {
             let interfaces = self
@@ -330,19 +355,28 @@ impl Segment {
         let Some(peer) = self.speaker.membership().peer(from) else {
             return;
         };
-        // Whoever cannot serve an address has nobody there who would answer.
-        let claims = &peer.state().claims;
-        let can = |address: &IpAddr| {
-            let claim = claims.get(address);
-            claim.is_some_and(|claim| claim.fitness > Fitness::Unfit)
-        };
-        let served = addresses.into_iter().filter(can).filter_map(|address| {
+        let served = addresses.into_iter();
+        let served = served.filter_map(|address| {
             let interfaces = self.speaker.serves(address)?;
+            if self.is_orphaned(peer, address) {
+                tracing::info!(%address, predecessor = from, "connections of the predecessor are reset: it has no endpoint of the Service any more");
+                return None;
+            }
             Some((address, interfaces.to_vec()))
         });
+        let served: Vec<_> = served.collect();
         let now = self.now();
         let interfaces = self.speaker.interfaces();
         self.passing.begin(now, peer, interfaces, served);
+    }
+
+    /// Whether a peer had to give an address up because its endpoints are gone: nobody there would answer. Without endpoints of
+    /// its own (policy `Cluster`) its kernel goes on translating, whatever it was that took the address away.
+    fn is_orphaned(&self, peer: &Peer, address: IpAddr) -> bool {
+        let wanted = self.speaker.directory().addresses.get(&address);
+        let is_local = wanted.is_some_and(|wanted| wanted.endpoints.is_some());
+        let claim = peer.state().claims.get(&address);
+        is_local && claim.is_none_or(|claim| claim.fitness == Fitness::Unfit)
     }
 
     fn record(&self, what: &str) {

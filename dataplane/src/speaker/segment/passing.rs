@@ -9,8 +9,9 @@
 //! | A to B | | passes on to A |
 //! | B to A | passes on to B | lets go: ends passing on |
 //!
-//! Only when a living speaker hands over what it can serve itself: nobody passes on to a node that is silent or whose pod is
-//! gone. What the kernel is told ends by itself; tables that have no effect any more are removed.
+//! Beside it, what nobody translated of the addresses this node has ends here (`l2::linux::guard`).
+//!
+//! Only when a living speaker hands over: nobody passes on to a node that is silent, or whose pod is gone. What the kernel is told ends by itself; tables that have no effect any more are removed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,16 +27,27 @@ use l2::{
     wire::MacAddr,
 };
 
-use super::clerk::Clerk;
 use crate::core::{peers::membership::Peer, segment::Interface};
 
 /// Begins the names of our tables in the packet filter.
 pub(super) const TABLES: &str = "lbnode-speaker-";
 /// Tables at a time; what moves beyond them is reset, as it is without any.
 const MOST_TABLES: usize = 32;
-
-/// A table is not made anew for less than this: to the kernel no time is for ever.
+/// A table is not made anew for less than this: a timeout of 0 means for ever.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// What to tell the packet filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A table, before anybody is told to send here.
+    PassOn { name: String, what: PassOn },
+    /// The same with fewer addresses.
+    PassOnLess { name: String, what: PassOn },
+    /// A table is over.
+    Remove { name: String, family: Family },
+    /// What nobody translated of these addresses ends here; of others no more.
+    Guard(Vec<IpAddr>),
+}
 
 /// A node that addresses come from, as it is seen on one interface of this node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,56 +68,45 @@ struct Table {
     until: Instant,
 }
 
-/// What goes on in the kernel because of addresses that were handed over to this node.
+/// What goes on in the kernel because of addresses that this node has.
 #[derive(Debug)]
 pub(super) struct Passing {
-    clerk: Option<Clerk>,
     grace: Duration,
+    guarded: BTreeSet<IpAddr>,
     tables: Vec<Table>,
     /// Number of the next table.
     next: u64,
+    changes: Vec<Change>,
 }
 
 impl Passing {
-    /// Finds out whether this kernel lets this process do it, and says so if not; without a grace it is not wanted. What an
-    /// earlier process left ends by itself.
-    pub(super) fn open(now: Instant, grace: Duration) -> Self {
-        let mut passing = Self {
-            clerk: None,
+    /// For connections that go on for a grace; zero: they are reset. `found` are tables of an earlier process, which end by
+    /// themselves.
+    pub(super) fn new(now: Instant, grace: Duration, found: Vec<(String, Family)>) -> Self {
+        let numbers = found
+            .iter()
+            .filter_map(|(name, _)| name.strip_prefix(TABLES)?.parse().ok());
+        let next = numbers
+            .max()
+            .map_or(0, |number: u64| number.wrapping_add(1));
+        let tables = found.into_iter().map(|(name, family)| Table {
+            name,
+            family,
+            what: None,
+            until: now + grace,
+        });
+        Self {
             grace,
-            tables: Vec::new(),
-            next: 0,
-        };
-        if grace.is_zero() {
-            return passing;
+            guarded: BTreeSet::new(),
+            tables: tables.collect(),
+            next,
+            changes: Vec::new(),
         }
-        match Clerk::engage() {
-            Ok((clerk, found)) => {
-                for (name, family) in found {
-                    let number = name.strip_prefix(TABLES).and_then(|end| end.parse().ok());
-                    passing.next = passing.next.max(number.map_or(0, |number: u64| number + 1));
-                    passing.tables.push(Table {
-                        name,
-                        family,
-                        what: None,
-                        until: now + grace,
-                    });
-                }
-                passing.clerk = Some(clerk);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "connections that are under way when an address is handed over are reset: passing them on needs CAP_NET_ADMIN and nf_tables with `dup` and `ct`");
-            }
-        }
-        passing
     }
 
-    /// How long connections go on at the node an address comes from; zero: they are reset.
-    pub(super) const fn grace(&self) -> Duration {
-        match self.clerk {
-            Some(_) => self.grace,
-            None => Duration::ZERO,
-        }
+    /// What to tell the packet filter, in this order.
+    pub(super) fn poll_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// When [`Self::tidy`] has something to do.
@@ -115,31 +116,43 @@ impl Passing {
 
     /// Removes tables without effect.
     pub(super) fn tidy(&mut self, now: Instant) {
-        let Some(clerk) = &self.clerk else {
-            return;
-        };
-        for table in self.tables.extract_if(.., |table| table.until <= now) {
-            clerk.remove(table.name, table.family);
-        }
+        let over = self.tables.extract_if(.., |table| table.until <= now);
+        let gone = over.map(|table| Change::Remove {
+            name: table.name,
+            family: table.family,
+        });
+        self.changes.extend(gone);
     }
 
-    /// Passes nothing of an address on any more: whoever let go of it must not send back what comes from its successor. What is
-    /// passed on of others goes on.
-    pub(super) fn end(&mut self, now: Instant, address: IpAddr) {
+    /// These addresses are answered for: what nobody translated of them ends here.
+    pub(super) fn guard(&mut self, addresses: BTreeSet<IpAddr>) {
+        if addresses != self.guarded {
+            let all = addresses.iter().copied().collect();
+            self.changes.push(Change::Guard(all));
+        }
+        self.guarded = addresses;
+    }
+
+    /// Passes nothing of these addresses on any more: whoever let go of one must not send back what comes from its
+    /// successor. What is passed on of others goes on.
+    pub(super) fn end(&mut self, now: Instant, released: &BTreeSet<IpAddr>) {
         for table in &mut self.tables {
             let Some(what) = &mut table.what else {
                 continue;
             };
             let before = what.addresses.len();
-            what.addresses.retain(|one| *one != address);
+            what.addresses.retain(|one| !released.contains(one));
             if what.addresses.len() == before {
                 continue;
             }
             what.grace = table.until.saturating_duration_since(now);
             if what.addresses.is_empty() || what.grace < SHORTEST {
                 table.until = now;
-            } else if let Some(clerk) = &self.clerk {
-                clerk.replace(table.name.clone(), what.clone());
+            } else {
+                self.changes.push(Change::PassOnLess {
+                    name: table.name.clone(),
+                    what: what.clone(),
+                });
             }
         }
         self.tidy(now);
@@ -154,10 +167,13 @@ impl Passing {
         interfaces: &[Interface],
         addresses: impl IntoIterator<Item = (IpAddr, Vec<u32>)>,
     ) {
+        if self.grace.is_zero() {
+            return;
+        }
         let mut moves: BTreeMap<Predecessor, Vec<IpAddr>> = BTreeMap::new();
         for (address, served) in addresses {
             let predecessors = predecessors(peer, interfaces, &served, address);
-            if predecessors.is_empty() && self.clerk.is_some() {
+            if predecessors.is_empty() {
                 tracing::info!(%address, "connections of the predecessor are reset: its own address is not of this family, or not a neighbour's");
             }
             for predecessor in predecessors {
@@ -172,9 +188,6 @@ impl Passing {
     }
 
     fn pass_on(&mut self, now: Instant, predecessor: &Predecessor, addresses: &[IpAddr]) {
-        let Some(clerk) = &self.clerk else {
-            return;
-        };
         let from = predecessor.address;
         if self.tables.len() >= MOST_TABLES {
             tracing::warn!(predecessor = %from, "too many moves at a time: connections of the predecessor are reset");
@@ -189,16 +202,11 @@ impl Passing {
             grace: self.grace,
         };
         let name = format!("{TABLES}{}", self.next);
-        self.next += 1;
-        match clerk.pass_on(name.clone(), what.clone()) {
-            Ok(()) => {
-                tracing::info!(predecessor = %from, addresses = addresses.len(), grace_millis = self.grace.as_millis(), "connections of the predecessor go on there");
-            }
-            Err(error) => {
-                tracing::warn!(%error, predecessor = %from, "connections of the predecessor cannot be passed on to it: they are reset");
-            }
-        }
-        // Also when it failed: one that comes late has to go as well.
+        self.next = self.next.wrapping_add(1);
+        self.changes.push(Change::PassOn {
+            name: name.clone(),
+            what: what.clone(),
+        });
         self.tables.push(Table {
             name,
             family: Family::of(from),
@@ -240,6 +248,7 @@ fn predecessors(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::samples::start;
 
     fn interface(index: u32, last: u8, networks: &[(&str, u8)], up: bool) -> Interface {
         let network = |(address, prefix): &(&str, u8)| (address.parse().unwrap(), *prefix);
@@ -256,9 +265,108 @@ mod tests {
         Peer::sample(address.parse().unwrap(), interfaces)
     }
 
+    const NODES: (&str, u8) = ("10.0.0.0", 24);
+
+    fn passing(now: Instant) -> Passing {
+        let mut passing = Passing::new(now, Duration::from_secs(5), Vec::new());
+        take(&mut passing, now, 0..100);
+        passing
+    }
+
+    /// Takes some addresses from the same peer.
+    fn take(passing: &mut Passing, now: Instant, some: std::ops::Range<u8>) {
+        let peer = peer("10.0.0.2", vec![interface(0, 22, &[NODES], true)]);
+        let own = [interface(1, 11, &[NODES], true)];
+        passing.begin(now, &peer, &own, some.map(|last| (vip(last), vec![1])));
+    }
+
+    fn vip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, 100 + last])
+    }
+
+    /// What is told, the end of the table's name, and how many addresses it is for.
+    fn told(passing: &mut Passing) -> Vec<(&'static str, String, usize)> {
+        let end = |name: String| name.trim_start_matches(TABLES).to_owned();
+        let changes = passing.poll_changes().into_iter();
+        let told = changes.map(|change| match change {
+            Change::PassOn { name, what } => ("new", end(name), what.addresses.len()),
+            Change::PassOnLess { name, what } => {
+                assert!(what.grace < Duration::from_secs(5));
+                ("less", end(name), what.addresses.len())
+            }
+            Change::Remove { name, .. } => ("gone", end(name), 0),
+            Change::Guard(addresses) => ("guard", String::new(), addresses.len()),
+        });
+        told.collect()
+    }
+
+    fn words(words: &[(&'static str, &str, usize)]) -> Vec<(&'static str, String, usize)> {
+        let words = words.iter();
+        words
+            .map(|(what, name, count)| (*what, (*name).to_owned(), *count))
+            .collect()
+    }
+
+    #[test]
+    fn one_address_that_leaves_does_not_end_the_others() {
+        let now = start();
+        let mut passing = passing(now);
+        assert_eq!(
+            told(&mut passing),
+            words(&[("new", "0", 64), ("new", "1", 36)])
+        );
+        let later = now + Duration::from_secs(1);
+        passing.end(later, &[vip(3), vip(4), vip(99)].into());
+        assert_eq!(
+            told(&mut passing),
+            words(&[("less", "0", 62), ("less", "1", 35)])
+        );
+        passing.end(later, &(64..100).map(vip).collect());
+        assert_eq!(told(&mut passing), words(&[("gone", "1", 0)]));
+        // Nothing of it is known here.
+        passing.end(later, &[vip(64), vip(120)].into());
+        assert_eq!(told(&mut passing), words(&[]));
+        // A table is not made anew for its last moment.
+        passing.end(now + Duration::from_millis(4_950), &[vip(5)].into());
+        assert_eq!(told(&mut passing), words(&[("gone", "0", 0)]));
+        assert_eq!(passing.due(), None);
+    }
+
+    #[test]
+    fn tables_go_when_they_are_over_and_numbers_are_not_used_again() {
+        let now = start();
+        let found = [("7", Family::Ipv4), ("probe", Family::Ipv6)]
+            .map(|(end, family)| (format!("{TABLES}{end}"), family));
+        let mut passing = Passing::new(now, Duration::from_secs(5), found.to_vec());
+        take(&mut passing, now + Duration::from_secs(1), 0..1);
+        assert_eq!(told(&mut passing), words(&[("new", "8", 1)]));
+        let due = passing.due().unwrap();
+        passing.tidy(due);
+        assert_eq!(
+            told(&mut passing),
+            words(&[("gone", "7", 0), ("gone", "probe", 0)])
+        );
+        passing.tidy(passing.due().unwrap());
+        assert_eq!(told(&mut passing), words(&[("gone", "8", 0)]));
+    }
+
+    #[test]
+    fn no_more_tables_than_there_may_be_and_none_without_a_grace() {
+        let now = start();
+        let mut passing = passing(now);
+        for _ in 0..50 {
+            take(&mut passing, now, 0..1);
+        }
+        assert_eq!(told(&mut passing).len(), MOST_TABLES);
+        let mut passing = Passing::new(now, Duration::ZERO, Vec::new());
+        take(&mut passing, now, 0..1);
+        passing.guard([vip(0)].into());
+        passing.guard([vip(0)].into());
+        assert_eq!(told(&mut passing), words(&[("guard", "", 1)]));
+    }
+
     #[test]
     fn what_moves_goes_to_the_peers_own_address_where_it_is_a_neighbour() {
-        const NODES: (&str, u8) = ("10.0.0.0", 24);
         const OTHERS: (&str, u8) = ("192.168.0.0", 24);
         let own = [
             interface(1, 11, &[NODES], true),
