@@ -32,11 +32,10 @@ fn restored(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<(
     let result = scenario(context);
     if result.is_err() {
         let cluster = &context.fixture()?.cluster;
-        for machine in ALL {
-            // One that runs refuses.
-            let _ = context.lab.start(machine);
-        }
-        let restored = example().and_then(|text| cluster.edited(&ALL, &text)?.update());
+        let restored = context
+            .lab
+            .up(&ALL)
+            .and_then(|()| cluster.edited(&ALL, &example()?)?.update());
         if let Err(error) = restored {
             println!("     the cluster is not as before: {error:#}");
         }

@@ -356,7 +356,7 @@ impl Atlas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::samples;
+    use crate::core::samples::{self, advertisement};
 
     fn exposed(addresses: &[&str]) -> Exposed {
         Exposed {
@@ -364,18 +364,6 @@ mod tests {
             traffic_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-        }
-    }
-
-    fn advertisement() -> Advertisement {
-        Advertisement {
-            api: PoolApi::Bundled,
-            name: "all".to_owned(),
-            pools: BTreeSet::new(),
-            pool_selectors: Vec::new(),
-            service_selectors: Vec::new(),
-            node_selectors: Vec::new(),
-            interfaces: InterfaceFilter::default(),
         }
     }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{
+    atlas::Advertisement,
     family::Family,
     labels::Labels,
     pool::{Pool, PoolApi, PoolId},
     request::Request,
+    segment::InterfaceFilter,
     service::{FamilyPolicy, Service, ServiceKey, TrafficPolicy},
 };
 
@@ -36,6 +38,19 @@ pub(crate) fn pool(name: &str, ranges: &[&str]) -> Pool {
             name: name.to_owned(),
             api: PoolApi::Bundled,
         })
+    }
+}
+
+/// An advertisement of every pool to every Service from every node.
+pub(crate) fn advertisement() -> Advertisement {
+    Advertisement {
+        api: PoolApi::Bundled,
+        name: "all".to_owned(),
+        pools: BTreeSet::new(),
+        pool_selectors: Vec::new(),
+        service_selectors: Vec::new(),
+        node_selectors: Vec::new(),
+        interfaces: InterfaceFilter::default(),
     }
 }
 

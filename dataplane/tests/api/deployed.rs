@@ -69,37 +69,36 @@ async fn what_is_deployed_gives_no_right_too_many() {
             .status
             .success()
     };
-    for what in [
-        "services",
-        "services/status",
-        "services.finalizers",
-        "nodes",
-        "addresspools.bundledlb.io",
-        "secrets",
-    ] {
-        for verb in ["create", "update", "patch", "delete"] {
-            assert!(
-                !may("lb-speaker", verb, what),
-                "the speaker may {verb} {what}"
-            );
+    let may_only_look = |who: &str, at: &[&str]| {
+        for what in at {
+            for verb in ["create", "update", "patch", "delete"] {
+                assert!(!may(who, verb, what), "{who} may {verb} {what}");
+            }
         }
-    }
+    };
+    may_only_look(
+        "lb-speaker",
+        &[
+            "services",
+            "services/status",
+            "services.finalizers",
+            "nodes",
+            "addresspools.bundledlb.io",
+            "secrets",
+        ],
+    );
     assert!(!may("lb-speaker", "get", "secrets"));
     assert!(may("lb-controller", "patch", "services/status"));
-    for what in [
-        "pods",
-        "nodes",
-        "secrets",
-        "deployments.apps",
-        "addresspools.bundledlb.io",
-    ] {
-        for verb in ["create", "update", "patch", "delete"] {
-            assert!(
-                !may("lb-controller", verb, what),
-                "the controller may {verb} {what}"
-            );
-        }
-    }
+    may_only_look(
+        "lb-controller",
+        &[
+            "pods",
+            "nodes",
+            "secrets",
+            "deployments.apps",
+            "addresspools.bundledlb.io",
+        ],
+    );
 }
 
 #[tokio::test]

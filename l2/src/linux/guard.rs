@@ -13,15 +13,13 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set, count, discard, is_protocol};
-use super::layout::{Layout, octets};
-use super::nftables::{Batch, Entry, Family, Keys, Tables};
+use super::layout::Layout;
+use super::nftables::{Batch, Entry, Family, Tables};
 
 const ANSWERED: Set = Set {
     name: "answered",
     number: 1,
 };
-/// Addresses in one message: the kernel's limit is 64 KiB.
-const MOST_IN_A_MESSAGE: usize = 1000;
 /// Keys stay until the table goes.
 const FOR_EVER: Duration = Duration::ZERO;
 /// What is routed to others, after kube-proxy's rejections.
@@ -78,17 +76,7 @@ impl Guard {
 fn rules(family: Family, table: &str, addresses: &[IpAddr]) -> Batch {
     let layout = Layout::of(family);
     let mut batch = Batch::afresh(family, table);
-    let keys = Keys {
-        kind: layout.kind,
-        len: layout.len,
-        size: u32::try_from(addresses.len()).unwrap_or(u32::MAX),
-        dynamic: false,
-    };
-    batch.set(ANSWERED.name, ANSWERED.number, keys, FOR_EVER);
-    for some in addresses.chunks(MOST_IN_A_MESSAGE) {
-        let keys = some.iter().copied().map(octets);
-        batch.elements(ANSWERED.name, ANSWERED.number, keys);
-    }
+    layout.addresses(&mut batch, ANSWERED, addresses.len(), FOR_EVER, addresses);
     batch.chain("routed", Some(ROUTED));
     let untranslated = vec![
         layout.destination.load(Register::Reg1),

@@ -23,7 +23,7 @@ use super::expression::{
     Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_in,
     is_tcp, state, value,
 };
-use super::layout::{Layout, kind, octets};
+use super::layout::{Layout, octets};
 use super::nftables::{Batch, Entry, Family, Keys, Tables};
 use crate::wire::MacAddr;
 
@@ -188,14 +188,12 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     };
     let layout = Layout::of(Family::of(what.predecessor));
     let mut batch = Batch::afresh(layout.family, table);
-    moved(&mut batch, layout.kind, layout.len, what.grace, || {
-        what.addresses.iter().copied()
-    });
+    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace, &what.addresses);
     if what.own == Own::Begun {
+        let (kind, len) = layout.with_port();
         let keys = Keys {
-            kind: kind::with_port(layout.kind),
-            // A port takes a whole register.
-            len: layout.len + 4,
+            kind,
+            len,
             size: MOST_BEGUN,
             dynamic: true,
         };
@@ -273,9 +271,9 @@ fn silence_rules(table: &str, what: &Silence) -> Batch {
     const TARGET: Field = Field::of_network(24, 4);
     const REQUEST: [u8; 2] = [0, 1];
     let mut batch = Batch::afresh(Family::Arp, table);
-    moved(&mut batch, kind::IPV4, 4, what.grace, || {
-        what.addresses.iter().copied().map(IpAddr::from)
-    });
+    let addresses: Vec<IpAddr> = what.addresses.iter().copied().map(IpAddr::from).collect();
+    let layout = Layout::of(Family::Arp);
+    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace, &addresses);
     batch.chain("heard", Some(INPUT));
     let mut heard = Vec::from(OPERATION.is(&REQUEST));
     heard.extend([
@@ -294,21 +292,4 @@ fn silence_rules(table: &str, what: &Silence) -> Batch {
     ]);
     batch.rule("said", said);
     batch
-}
-
-fn moved<A: Iterator<Item = IpAddr>>(
-    batch: &mut Batch,
-    kind: u32,
-    len: u32,
-    grace: Duration,
-    addresses: impl Fn() -> A,
-) {
-    let keys = Keys {
-        kind,
-        len,
-        size: u32::try_from(MOST_MOVED).unwrap_or(u32::MAX),
-        dynamic: false,
-    };
-    batch.set(MOVED.name, MOVED.number, keys, grace);
-    batch.elements(MOVED.name, MOVED.number, addresses().map(octets));
 }

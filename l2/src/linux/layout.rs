@@ -1,30 +1,29 @@
 //! Where things are in packets of a family, and how sets hold them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::Register;
 
-use super::expression::Field;
-use super::nftables::Family;
+use super::expression::{Field, Set};
+use super::nftables::{Batch, Family, Keys};
+
+/// Addresses in one message: the kernel's limit is 64 KiB.
+const MOST_IN_A_MESSAGE: usize = 1000;
 
 /// `nft`'s numbers of what sets hold, for `nft list`.
-pub(super) mod kind {
-    pub(in crate::linux) const IPV4: u32 = 7;
-    pub(in crate::linux) const IPV6: u32 = 8;
-    const PORT: u32 = 13;
-
-    /// An address and a port.
-    pub(in crate::linux) const fn with_port(address: u32) -> u32 {
-        address << 6 | PORT
-    }
+mod kind {
+    pub(super) const IPV4: u32 = 7;
+    pub(super) const IPV6: u32 = 8;
+    pub(super) const PORT: u32 = 13;
 }
 
 /// Where things are in an IP header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) family: Family,
-    pub(super) kind: u32,
-    pub(super) len: u32,
+    kind: u32,
+    len: u32,
     pub(super) source: Field,
     pub(super) destination: Field,
     /// The 32-bit register behind an address that begins in the first one.
@@ -55,6 +54,34 @@ impl Layout {
         match family {
             Family::Ipv4 | Family::Arp => V4,
             Family::Ipv6 => V6,
+        }
+    }
+
+    /// Keys of an address and a port.
+    pub(super) const fn with_port(self) -> (u32, u32) {
+        // A port takes a whole register.
+        (self.kind << 6 | kind::PORT, self.len + 4)
+    }
+
+    /// Adds a set of addresses, which leave it by themselves after `timeout`.
+    pub(super) fn addresses(
+        self,
+        batch: &mut Batch,
+        set: Set,
+        size: usize,
+        timeout: Duration,
+        addresses: &[IpAddr],
+    ) {
+        let keys = Keys {
+            kind: self.kind,
+            len: self.len,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            dynamic: false,
+        };
+        batch.set(set.name, set.number, keys, timeout);
+        for some in addresses.chunks(MOST_IN_A_MESSAGE) {
+            let keys = some.iter().copied().map(octets);
+            batch.elements(set.name, set.number, keys);
         }
     }
 }

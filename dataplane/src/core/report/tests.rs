@@ -2,11 +2,9 @@
 
 use super::*;
 use crate::core::{
-    atlas::{Advertisement, Endpoint, Exposed, Node},
+    atlas::{Endpoint, Exposed, Node},
     labels::Labels,
-    pool::PoolApi,
     samples,
-    segment::InterfaceFilter,
     service::TrafficPolicy,
 };
 
@@ -20,15 +18,7 @@ fn key() -> ServiceKey {
 fn atlas() -> Atlas {
     let mut atlas = Atlas::default();
     atlas.set_pools(vec![samples::pool("p", &["10.0.0.0/24"])]);
-    atlas.set_advertisements(vec![Advertisement {
-        api: PoolApi::Bundled,
-        name: "all".to_owned(),
-        pools: BTreeSet::new(),
-        pool_selectors: Vec::new(),
-        service_selectors: Vec::new(),
-        node_selectors: Vec::new(),
-        interfaces: InterfaceFilter::default(),
-    }]);
+    atlas.set_advertisements(vec![samples::advertisement()]);
     for name in ["n1", "n2"] {
         let node = Node {
             labels: Labels::new(),
