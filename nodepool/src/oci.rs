@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -28,7 +29,7 @@ pub struct Image<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
     /// The tar file.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// Digest of the image's manifest, `sha256:…`: what `ctr images ls` shows.
     pub digest: String,
 }
@@ -99,7 +100,7 @@ pub fn archive(image: &Image<'_>) -> io::Result<Archive> {
         append(&mut outer, &path, 0o644, &blob.bytes)?;
     }
     Ok(Archive {
-        bytes: outer.into_inner()?,
+        bytes: outer.into_inner()?.into(),
         digest: manifest.digest,
     })
 }

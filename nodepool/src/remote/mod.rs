@@ -12,6 +12,7 @@ pub use quote::{command_line, quote};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -40,8 +41,8 @@ pub struct Script {
 pub enum Input {
     /// Nothing.
     None,
-    /// These bytes.
-    Bytes(Vec<u8>),
+    /// These bytes; an image that goes to a hundred machines is in memory once.
+    Bytes(Arc<[u8]>),
     /// The content of a local file.
     File(PathBuf),
 }

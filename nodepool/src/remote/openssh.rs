@@ -106,8 +106,8 @@ impl Machine {
         let mut child = command.spawn().await.map_err(|error| run_failure(&error))?;
         let feed = child.stdin().take().map(|mut stdin| {
             let bytes = match &script.input {
-                Input::Bytes(bytes) => bytes.clone(),
-                Input::None | Input::File(_) => Vec::new(),
+                Input::Bytes(bytes) => Arc::clone(bytes),
+                Input::None | Input::File(_) => Arc::default(),
             };
             // A command that ends early closes its input: its status tells more than this error.
             async move {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -188,7 +189,7 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
         Step::LoadSysctl => script::load_sysctl(SYSCTL),
         Step::ImportImages(images) => script::import_images(local(&images.path), images),
         Step::ImportLbnode { .. } => {
-            script::import_image(lbnode::IMAGE, work.lbnode.image.bytes.clone())
+            script::import_image(lbnode::IMAGE, Arc::clone(&work.lbnode.image.bytes))
         }
         Step::EnableKubelet => script::enable_kubelet(),
         Step::MakeAuthority => script::make_authority(config(Config::Init)),

@@ -113,7 +113,7 @@ impl Probes<'_> {
         let looking = brought.iter().map(|one| async move {
             let plan = serde_json::to_vec(&one.plan).unwrap_or_default();
             let script = script::probe("probe-segment", self.run, &["segment".to_owned()])
-                .input(Input::Bytes(plan));
+                .input(Input::Bytes(plan.into()));
             let title = "look at the segment with the other nodes";
             (one.address, self.ask(one.address, &script, title).await)
         });

@@ -1,6 +1,7 @@
 //! Scripts about machines: facts, files, images, kubeadm, the lock.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::text;
@@ -27,7 +28,7 @@ pub fn put_file(file: &NodeFile) -> Script {
         .arg(&file.path)
         .arg(file.mode)
         .arg(file.sha256())
-        .input(Input::Bytes(file.content.clone().into_bytes()))
+        .input(Input::Bytes(file.content.as_bytes().into()))
 }
 
 /// Copies a local file to `path`.
@@ -57,7 +58,7 @@ pub fn import_images(local: PathBuf, images: &BundleImages) -> Script {
 }
 
 /// Imports an image archive that is in memory.
-pub fn import_image(name: &str, archive: Vec<u8>) -> Script {
+pub fn import_image(name: &str, archive: Arc<[u8]>) -> Script {
     Script::change("import-images", text::IMPORT_IMAGES)
         .arg(name)
         .input(Input::Bytes(archive))
@@ -87,7 +88,7 @@ pub fn start_unit(unit: &str) -> Script {
 pub fn make_authority(config: String) -> Script {
     Script::change("make-authority", text::MAKE_AUTHORITY)
         .arg(config.len().to_string())
-        .input(Input::Bytes(config.into_bytes()))
+        .input(Input::Bytes(config.into_bytes().into()))
         .timeout(KUBEADM)
 }
 
@@ -116,7 +117,7 @@ pub fn kubeadm_init(config: String, cluster: &str) -> Script {
     Script::change("kubeadm-init", text::KUBEADM_INIT)
         .arg(config.len().to_string())
         .arg(cluster)
-        .input(Input::Bytes(config.into_bytes()))
+        .input(Input::Bytes(config.into_bytes().into()))
         .timeout(KUBEADM)
 }
 
@@ -130,7 +131,7 @@ pub fn kubeadm_join(config: &str, discovery: &str, cluster: &str, role: &str) ->
         .arg(discovery.len().to_string())
         .arg(cluster)
         .arg(role)
-        .input(Input::Bytes([config, discovery].concat().into_bytes()))
+        .input(Input::Bytes([config, discovery].concat().into_bytes().into()))
         .timeout(KUBEADM)
 }
 
@@ -138,7 +139,7 @@ pub fn kubeadm_join(config: &str, discovery: &str, cluster: &str, role: &str) ->
 pub fn upload_certs(config: String) -> Script {
     Script::change("upload-certs", text::UPLOAD_CERTS)
         .arg(config.len().to_string())
-        .input(Input::Bytes(config.into_bytes()))
+        .input(Input::Bytes(config.into_bytes().into()))
         .timeout(KUBEADM)
 }
 

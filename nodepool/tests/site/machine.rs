@@ -221,7 +221,7 @@ impl Machine {
         let args = &script.args;
         let input = match &script.input {
             Input::None => Vec::new(),
-            Input::Bytes(bytes) => bytes.clone(),
+            Input::Bytes(bytes) => bytes.to_vec(),
             Input::File(path) => std::fs::read(path).expect("the file is there"),
         };
         match script.id {
@@ -267,9 +267,10 @@ impl Machine {
                     "containerd has its configuration first"
                 );
                 for name in args {
-                    // An archive of `lbnode` in these tests is the digest of its image.
+                    // An archive of `lbnode` in these tests begins with the digest of its image, as a line.
                     let digest = if name.contains("lbnode") {
-                        String::from_utf8(input.clone()).expect("text")
+                        let text = std::str::from_utf8(&input).expect("text");
+                        text.lines().next().expect("a digest").to_owned()
                     } else {
                         "sha256:k".to_owned()
                     };

@@ -509,7 +509,7 @@ fn artefacts(folder: &Path) -> Artefacts {
             sha256: nodepool::digest::sha256(b"lbnode"),
             version: Some("0.1.0 (commit a)".to_owned()),
             image: Archive {
-                bytes: b"sha256:image".to_vec(),
+                bytes: b"sha256:image".as_slice().into(),
                 digest: "sha256:image".to_owned(),
             },
         },

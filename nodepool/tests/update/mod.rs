@@ -82,7 +82,7 @@ async fn settings_reach_backups_first_and_the_owner_last_one_at_a_time() {
 async fn a_new_image_is_everywhere_before_anybody_restarts() {
     let mut site = made().await;
     site.artefacts.lbnode.image.digest = "sha256:new".to_owned();
-    site.artefacts.lbnode.image.bytes = b"sha256:new".to_vec();
+    site.artefacts.lbnode.image.bytes = b"sha256:new".as_slice().into();
     assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
     let changes = site.inner().changes.clone();
     let imports = changes
@@ -159,7 +159,7 @@ async fn a_node_that_does_not_become_well_ends_it_and_the_others_keep_what_they_
 async fn every_interruption_is_finished_by_the_next_run() {
     let mut begin = edited(&with_settings(SLOW)).await;
     begin.artefacts.lbnode.image.digest = "sha256:new".to_owned();
-    begin.artefacts.lbnode.image.bytes = b"sha256:new".to_vec();
+    begin.artefacts.lbnode.image.bytes = b"sha256:new".as_slice().into();
     let whole = begin.fork();
     whole
         .update(Consent::Given)

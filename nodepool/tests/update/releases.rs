@@ -8,7 +8,7 @@ use crate::site::Site;
 /// The operator has another program.
 fn bring(site: &mut Site, name: &str) {
     let digest = format!("sha256:{name}");
-    site.artefacts.lbnode.image.bytes = digest.clone().into_bytes();
+    site.artefacts.lbnode.image.bytes = digest.as_bytes().into();
     site.artefacts.lbnode.image.digest = digest;
     site.artefacts.lbnode.sha256 = nodepool::digest::sha256(name.as_bytes());
     site.artefacts.lbnode.path = site.folder.path().join(name);

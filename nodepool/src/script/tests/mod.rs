@@ -34,7 +34,7 @@ fn run(script: &Script, folder: &Path, cut: usize) -> Ran {
         .spawn()
         .expect("sh runs");
     let bytes = match &script.input {
-        Input::Bytes(bytes) => bytes.clone(),
+        Input::Bytes(bytes) => bytes.to_vec(),
         Input::None | Input::File(_) => Vec::new(),
     };
     let mut stdin = child.stdin.take().expect("it is piped");

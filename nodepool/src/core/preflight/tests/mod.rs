@@ -69,7 +69,7 @@ pub(super) fn lbnode() -> Lbnode {
         sha256: "sum".to_owned(),
         version: Some("0.1.0 (commit a)".to_owned()),
         image: Archive {
-            bytes: Vec::new(),
+            bytes: [].into(),
             digest: String::new(),
         },
     }

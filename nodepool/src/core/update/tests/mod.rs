@@ -57,7 +57,7 @@ fn scene() -> Scene {
         sha256: "sum".to_owned(),
         version: Some("0.1.0 (commit a)".to_owned()),
         image: Archive {
-            bytes: Vec::new(),
+            bytes: [].into(),
             digest: DIGEST.to_owned(),
         },
     };
