@@ -208,6 +208,10 @@ impl ClusterApi for KubeApi {
         self.retire_node(node).boxed()
     }
 
+    fn withdraw<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        self.withdraw_node(node).boxed()
+    }
+
     fn evict<'a>(
         &'a self,
         node: &'a str,

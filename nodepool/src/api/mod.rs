@@ -83,6 +83,8 @@ pub trait ClusterApi: Send + Sync {
     fn cluster_configuration(&self) -> BoxFuture<'_, Result<Value, ApiFailure>>;
     /// Takes a node out of service: nothing new is placed on it, and it hands its Service addresses over.
     fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
+    /// Takes the label of load-balancer nodes from a node: its speaker ends.
+    fn withdraw<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>>;
     /// Asks every pod of a node to leave that does not belong to the node; names those that are still there, with the
     /// reason.
     fn evict<'a>(

@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1::{Node, NodeAddress};
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ApiFailure;
-use super::client::KubeApi;
+use super::client::{KubeApi, gone};
 use super::maintenance::noted;
 use crate::core::cluster_view::NodeView;
 use crate::core::desired::{LBNODE_LABEL, Taint};
@@ -49,17 +49,31 @@ impl KubeApi {
 
     /// Without its label the node's speaker ends in order.
     pub(super) async fn retire_node(&self, node: &str) -> Result<(), ApiFailure> {
-        let nodes: Api<Node> = Api::all(self.client.clone());
         let patch = json!({
             "metadata": {"labels": {LBNODE_LABEL: null}},
             "spec": {"unschedulable": true},
         });
+        self.change(node, &patch, &format!("cordon node {node}"))
+            .await
+    }
+
+    pub(super) async fn withdraw_node(&self, node: &str) -> Result<(), ApiFailure> {
+        let patch = json!({"metadata": {"labels": {LBNODE_LABEL: null}}});
+        self.change(node, &patch, &format!("take a label from node {node}"))
+            .await
+    }
+
+    /// A node that is gone needs no change.
+    async fn change(&self, node: &str, patch: &Value, what: &str) -> Result<(), ApiFailure> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
         let params = PatchParams::default();
-        self.patiently(&format!("cordon node {node}"), || async {
-            match nodes.patch(node, &params, &Patch::Merge(&patch)).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                other => other.map(|_| ()),
-            }
+        self.patiently(what, || async {
+            gone(
+                nodes
+                    .patch(node, &params, &Patch::Merge(patch))
+                    .await
+                    .map(|_| ()),
+            )
         })
         .await
     }

@@ -77,6 +77,11 @@ pub enum ApiStep {
     },
     /// Set labels and taints.
     Mark(Mark),
+    /// Have a node that does not carry Service addresses any more hand them over, and take its label.
+    Withdraw {
+        /// The node.
+        node: String,
+    },
 }
 
 /// Labels and taints to change on a node.
@@ -230,6 +235,7 @@ impl ApiStep {
             Self::RemoveEtcdMember { node_ip } => format!("remove the etcd member {node_ip}"),
             Self::DeleteNode { node } => format!("remove the old object of node {node}"),
             Self::Mark(mark) => format!("set labels and taints of node {}", mark.node),
+            Self::Withdraw { node } => format!("hand the Service addresses of node {node} over"),
         }
     }
 }

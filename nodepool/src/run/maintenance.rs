@@ -81,7 +81,7 @@ pub async fn empty(world: &World<'_>, cluster: &Cluster<'_>, pause: &Pause) -> R
 }
 
 /// Addresses of Services that the speaker of a node answers for.
-async fn held(api: &dyn ClusterApi, node: &str) -> Result<Vec<String>, Failure> {
+pub(super) async fn held(api: &dyn ClusterApi, node: &str) -> Result<Vec<String>, Failure> {
     let view = service_view::view(&api.service_objects().await?);
     let services = view.services.into_iter();
     let held = services.filter_map(|service| {

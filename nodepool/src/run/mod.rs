@@ -18,6 +18,7 @@ mod rivals;
 mod roll;
 mod secrets;
 mod snapshot;
+mod withdraw;
 
 pub use cluster::Cluster;
 pub use executor::{Failed, Work, run_stage};

@@ -4,7 +4,7 @@ use nodepool::commands::{Consent, Outcome};
 use nodepool::core::desired::LBNODE_LABEL;
 
 use super::FILE as TOGETHER;
-use crate::site::Site;
+use crate::site::{Fault, Site};
 
 const FILE: &str = include_str!("../../../examples/separate-load-balancers.yaml");
 
@@ -63,4 +63,96 @@ async fn the_api_load_balancer_keeps_its_place() {
         "{failure:?}"
     );
     assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+/// A cluster with both load balancers on its control planes, and the two keys by which Service addresses move to a pool.
+fn with_pool() -> String {
+    let key = "    addressPools:\n";
+    let pool = "    nodePoolSpec:\n      nodes:\n      - address: 10.10.0.21\n      - address: 10.10.0.22\n";
+    let text = TOGETHER.replacen(key, &format!("{pool}{key}"), 1);
+    let mode = "  controlPlane:\n    loadBalancer:\n      mode: bundled\n";
+    let text = text.replacen("  controlPlane:\n", mode, 1);
+    assert!(text.contains(pool) && text.contains(mode), "{text}");
+    text
+}
+
+async fn about_to_move() -> Site {
+    let mut site = Site::new(TOGETHER);
+    site.create().await.expect("the cluster is made");
+    assert_eq!(labelled(&site), ["m0", "m1", "m2"]);
+    site.edit(&with_pool());
+    site.inner().changes.clear();
+    site.inner().slow_speakers = 3;
+    site
+}
+
+/// Nobody is left out of service.
+fn all_serve(site: &Site, when: &str) {
+    assert_eq!(labelled(site), ["m3", "m4"], "{when}");
+    for (name, node) in &site.inner().nodes {
+        let serves = !node.retired && node.maintenance.is_none();
+        assert!(serves, "{when}: {name} is out of service");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_addresses_move_to_a_pool_in_one_update_one_node_at_a_time() {
+    let site = about_to_move().await;
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    all_serve(&site, "moved");
+    assert!(site.inner().balancers.restarts.is_empty());
+    let changes = site.inner().changes.clone();
+    let place = |words: &str| {
+        let found = changes.iter().rposition(|change| change.contains(words));
+        found.unwrap_or_else(|| panic!("{words} is not among {changes:?}"))
+    };
+    let mut order = vec![place("kubeadm-join")];
+    for node in ["m0", "m1", "m2"] {
+        order.push(place(&format!("api maintain {node} Begin")));
+        order.push(place(&format!("api withdraw {node}")));
+        order.push(place(&format!("api maintain {node} End")));
+    }
+    assert!(order.is_sorted(), "{changes:?}");
+    site.inner().changes.clear();
+    assert_eq!(site.update(Consent::Asked).await, Ok(Outcome::NothingToDo));
+    assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_interruption_of_such_a_move_is_finished_by_the_next_run() {
+    let begin = about_to_move().await;
+    let whole = begin.fork();
+    whole.update(Consent::Given).await.expect("undisturbed");
+    let steps = whole.inner().changes.clone();
+    let moves = |step: &String| step.contains("api maintain") || step.contains("api withdraw");
+    assert_eq!(steps.iter().filter(|step| moves(step)).count(), 9);
+    for fault in [Fault::Before, Fault::After, Fault::CtrlC] {
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| moves(step)) {
+            let site = begin.fork();
+            site.inner().fault = Some((index + 1, fault));
+            let first = site.update(Consent::Given).await;
+            let when = format!("{fault:?} at {step}");
+            assert!(first.is_err(), "{when}");
+            site.inner().fault = None;
+            let second = site.update(Consent::Given).await;
+            assert!(second.is_ok(), "{when}: {second:?}");
+            all_serve(&site, &when);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_keeps_its_service_addresses_while_nobody_else_can_take_them() {
+    let site = about_to_move().await;
+    site.inner().slow_speakers = u32::MAX;
+    let failure = site.update(Consent::Given).await.expect_err("they listen");
+    assert!(
+        failure.message.contains("m0 keeps its Service addresses")
+            && failure.message.contains("`Listening`"),
+        "{failure:?}"
+    );
+    assert_eq!(labelled(&site), ["m0", "m1", "m2", "m3", "m4"]);
+    site.inner().slow_speakers = 0;
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    all_serve(&site, "afterwards");
 }

@@ -9,7 +9,7 @@ use nodepool::api::{ApiFailure, ClusterApi, EtcdApi, EtcdMember, MANAGER};
 use nodepool::core::cluster_view::{
     BalancerPod, ClusterView, Drain, Maintain, Maintenance, NodeView,
 };
-use nodepool::core::desired::{Desired, Taint};
+use nodepool::core::desired::{Desired, LBNODE_LABEL, Taint};
 use nodepool::core::service_view::Objects;
 use nodepool::core::snapshot::Collected;
 use nodepool::core::step::Mark;
@@ -87,18 +87,32 @@ impl ClusterApi for FakeApi {
         async move {
             let mut inner = self.site.inner();
             let workloads = inner.workloads.clone();
-            let nodes = inner.nodes.iter_mut().filter(|(_, node)| node.retired);
+            let begun = if inner.slow_speakers == 0 {
+                "Serving"
+            } else {
+                "Listening"
+            };
+            inner.slow_speakers = inner.slow_speakers.saturating_sub(1);
             let mut objects = Objects {
                 workloads,
                 ..Objects::default()
             };
-            for (name, node) in nodes {
-                node.held = node.held.saturating_sub(1);
-                if node.held > 0 {
+            for (name, node) in &mut inner.nodes {
+                if node.retired {
+                    node.held = node.held.saturating_sub(1);
+                }
+                let holds = node.retired && node.held > 0;
+                if holds {
                     objects.services.push(service());
+                }
+                if holds || node.labels.contains_key(LBNODE_LABEL) {
+                    let held = json!([{"address": "10.10.0.210", "term": 1}]);
                     objects.speakers.get_or_insert_default().push(json!({
                         "metadata": {"name": name},
-                        "status": {"addresses": [{"address": "10.10.0.210", "term": 1}]},
+                        "status": {
+                            "phase": if node.retired { "Leaving" } else { begun },
+                            "addresses": if holds { held } else { json!([]) },
+                        },
                     }));
                 }
             }
@@ -156,10 +170,25 @@ impl ClusterApi for FakeApi {
     fn retire<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
         async move {
             self.site.api_step(&format!("api retire {node}"), |inner| {
-                let label = nodepool::core::desired::LBNODE_LABEL;
                 let node = inner.nodes.get_mut(node).expect("a node of the cluster");
                 node.retired = true;
-                node.labels.remove(label);
+                node.labels.remove(LBNODE_LABEL);
+            })
+        }
+        .boxed()
+    }
+
+    fn withdraw<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
+        async move {
+            self.site.api_step(&format!("api withdraw {node}"), |inner| {
+                let serves = |node: &FakeNode| node.labels.contains_key(LBNODE_LABEL);
+                let others = inner.nodes.iter().filter(|(name, _)| *name != node);
+                let others = others.filter(|(_, other)| serves(other) && !other.retired);
+                assert!(others.count() > 0, "nobody is left when {node} withdraws");
+                assert_eq!(inner.slow_speakers, 0, "the others are not able to yet");
+                let node = inner.nodes.get_mut(node).expect("a node of the cluster");
+                assert_eq!(node.held, 0, "an address is in use there");
+                node.labels.remove(LBNODE_LABEL);
             })
         }
         .boxed()

@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) collected: Vec<serde_json::Value>,
     /// Deployments and DaemonSets of others.
     pub(crate) workloads: Vec<serde_json::Value>,
+    /// Looks until the speakers serve.
+    pub(crate) slow_speakers: u32,
     /// The manifest that the API refuses.
     pub(crate) refuses: Option<String>,
     /// kubeadm's configuration of the cluster, as it was made.
@@ -109,6 +111,7 @@ impl Site {
             applied: BTreeMap::new(),
             collected: Vec::new(),
             workloads: Vec::new(),
+            slow_speakers: 0,
             refuses: None,
             made: serde_json::Value::Null,
             dark: BTreeSet::new(),

@@ -46,9 +46,12 @@ impl Leave<'_> {
 
     /// The plan without what others than the leavers would wait for.
     pub(super) fn limit(&self, mut plan: Plan) -> Plan {
-        let joins = |stage: &Stage| stage.name <= StageName::JoinWorkers;
+        // Service addresses go to nodes that may have to join first.
+        let waits = |stage: &Stage| {
+            stage.name <= StageName::JoinWorkers || stage.name == StageName::Withdraw
+        };
         plan.stages
-            .retain(|stage| self.lets_join() || !joins(stage));
+            .retain(|stage| self.lets_join() || !waits(stage));
         plan
     }
 

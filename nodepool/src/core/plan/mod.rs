@@ -2,7 +2,7 @@
 //! everything is as it should be the plan is empty.
 //!
 //! ```text
-//! clean ─► prepare ─► (authority ─► stand) ─► init ─► join control planes ─► join workers ─► network ─► mark
+//! clean ─► prepare ─► (authority ─► stand) ─► init ─► join control planes ─► join workers ─► network ─► mark ─► withdraw
 //! ```
 //!
 //! A stage is complete before the next begins; inside a stage machines are independent of each other, and the
@@ -106,6 +106,8 @@ pub enum StageName {
     Network,
     /// Labels and taints.
     Mark,
+    /// Service addresses leave nodes that do not carry them any more.
+    Withdraw,
     /// The node binary and its image, on members.
     Bring,
     /// New settings of one node's API load balancer.
@@ -125,6 +127,7 @@ impl StageName {
             Self::JoinWorkers => "join workers",
             Self::Network => "pod network",
             Self::Mark => "labels and taints",
+            Self::Withdraw => "Service addresses leave their old nodes",
             Self::Bring => "bring lbnode",
             Self::Turn => "settings of the API load balancer",
         }
@@ -194,6 +197,7 @@ fn stages(situation: &Situation<'_>, members: Members) -> Plan {
         planner.join(StageName::JoinWorkers, false),
         planner.network(),
         planner.mark(),
+        planner.withdraw(),
     ];
     let stages = stages.into_iter();
     Plan {

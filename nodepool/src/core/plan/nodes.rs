@@ -1,4 +1,4 @@
-//! What nodes need once they have joined: routes to each other's pods, labels and taints.
+//! What nodes need once they have joined: routes to each other's pods, labels and taints; and what they must not keep.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -101,6 +101,32 @@ impl Planner<'_> {
         Stage {
             api,
             ..Stage::empty(StageName::Mark)
+        }
+    }
+
+    /// Nodes with the label of those that carry Service addresses, which the file gives to others. Whoever is in maintenance
+    /// has handed over already, and somebody works on it. Where nobody is to carry them nothing of ours is installed.
+    pub(super) fn withdraw(&self) -> Stage {
+        let machines = &self.situation.desired.machines;
+        let others = machines.iter().any(|machine| machine.lbnode);
+        let mut api = Vec::new();
+        for machine in machines.iter().filter(|machine| others && !machine.lbnode) {
+            let Some(facts) = self.situation.facts.get(&machine.address) else {
+                continue;
+            };
+            let node = self.node_of(facts).filter(|_| !machine.maintenance);
+            let labelled = |node: &NodeView| {
+                let value = node.labels.get(LBNODE_LABEL).map(String::as_str);
+                value == Some("true") && !machine.labels.contains_key(LBNODE_LABEL)
+            };
+            if node.is_some_and(labelled) {
+                let node = facts.hostname.clone();
+                api.push(ApiStep::Withdraw { node });
+            }
+        }
+        Stage {
+            api,
+            ..Stage::empty(StageName::Withdraw)
         }
     }
 }

@@ -14,6 +14,7 @@ use super::etcd::Etcd;
 use super::executor::Work;
 use super::fleet::Fleet;
 use super::redact::Redactor;
+use super::withdraw::withdraw;
 use super::{World, new_join_secrets};
 use crate::api::ClusterApi;
 use crate::commands::Artefacts;
@@ -148,6 +149,9 @@ impl<'a> Cluster<'a> {
             }
             ApiStep::DeleteNode { node } => self.api()?.delete_node(node).await?,
             ApiStep::Mark(mark) => self.api()?.mark(mark).await?,
+            ApiStep::Withdraw { node } => {
+                withdraw(self.world, self.api()?, self.desired, node).await?;
+            }
         }
         Ok(())
     }
