@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod balancer;
 mod machine;
 pub(crate) mod network;
+pub(crate) mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,7 @@ use nodepool::ui::Ui;
 use nodepool::workspace::Workspace;
 
 pub(crate) use machine::Machine;
+use traffic::Traffic;
 
 /// How a run is disturbed at one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,7 @@ pub(crate) struct Site {
     pub(crate) desired: Desired,
     pub(crate) artefacts: Artefacts,
     pub(crate) folder: Arc<tempfile::TempDir>,
+    pub(crate) traffic: Arc<Traffic>,
     interrupt: Arc<Mutex<Interrupt>>,
 }
 
@@ -128,6 +131,7 @@ impl Site {
             desired,
             artefacts: artefacts(folder.path()),
             folder: Arc::new(folder),
+            traffic: Arc::default(),
             interrupt: Arc::new(Mutex::new(Interrupt::default())),
         }
     }
@@ -138,6 +142,7 @@ impl Site {
         Self {
             inner: Arc::new(Mutex::new(inner)),
             interrupt: Arc::default(),
+            traffic: Arc::default(),
             ..self.clone()
         }
     }
@@ -418,13 +423,24 @@ struct Line {
     address: IpAddr,
 }
 
+impl Line {
+    async fn carry(&self, id: &str, args: &[String]) {
+        self.site.traffic.carry(self.address, id, args).await;
+    }
+}
+
 impl Remote for Line {
     fn run<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Output, RemoteFailure>> {
-        async move { self.site.run_on(self.address, script) }.boxed()
+        async move {
+            self.carry(script.id, &script.args).await;
+            self.site.run_on(self.address, script)
+        }
+        .boxed()
     }
 
     fn hold<'a>(&'a self, script: &'a Script) -> BoxFuture<'a, Result<Hold, RemoteFailure>> {
         async move {
+            self.carry(script.id, &script.args).await;
             if script.id.starts_with("probe-") {
                 return Ok(network::hold(&self.site, self.address, script));
             }
@@ -451,6 +467,7 @@ impl Connector for Site {
         address: IpAddr,
     ) -> BoxFuture<'a, Result<Box<dyn Remote>, RemoteFailure>> {
         async move {
+            self.traffic.carry(address, "connect", &[]).await;
             let inner = self.inner();
             if !inner.machines.contains_key(&address) || inner.dark.contains(&address) {
                 return Err(RemoteFailure::Unreachable("No route to host".to_owned()));
