@@ -12,6 +12,7 @@
 //! * [`e2e`]: Kubernetes' own end-to-end tests.
 //! * [`failover`]: faults of the VIP's owner, and what a client sees of them.
 //! * [`figures`]: measured figures in the form all benchmarks share.
+//! * [`lifecycle`]: changes of a cluster that lives, and what clients see of them.
 //! * [`scenario`]: one scenario, tried and told.
 //! * [`service`]: Services of a cluster, the faults of their addresses' nodes, and how long changes take.
 //! * [`summary`]: how a run of scenarios went, in the form that `cargo xtask test` reads.
@@ -30,6 +31,7 @@ pub mod failover;
 pub mod figures;
 pub mod host;
 pub mod lab;
+pub mod lifecycle;
 pub mod paths;
 pub mod patience;
 pub mod prober;

@@ -12,7 +12,7 @@ use lab_tests::failover::{self, Fault};
 use lab_tests::figures::{self, Row};
 use lab_tests::{Lab, Machine};
 
-use crate::{bench_ipam, bench_proxy, bench_service, cargo, dist, say};
+use crate::{bench_ipam, bench_lifecycle, bench_proxy, bench_service, cargo, dist, say};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,8 @@ enum Bench {
     Proxy(bench_proxy::Args),
     /// Addresses for 100000 Services, and 10000 on an API server
     Ipam(bench_ipam::Args),
+    /// How long lbctl takes, and what clients see of joins, leaves, upgrades, maintenance and moves
+    Lifecycle(bench_lifecycle::Args),
     /// What clients see of faults of Services' nodes, and how long changes take, beside MetalLB
     Service(bench_service::Args),
 }
@@ -52,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (name, rows) = match &args.bench {
         Bench::Failover { runs, cases, keep } => ("failover", failover(*runs, cases, *keep)?),
         Bench::Ipam(args) => ("ipam", bench_ipam::run(args)?),
+        Bench::Lifecycle(args) => ("lifecycle", bench_lifecycle::run(args)?),
         Bench::Proxy(args) => ("proxy", bench_proxy::run(args)?),
         Bench::Service(args) => ("service", bench_service::run(args)?),
     };

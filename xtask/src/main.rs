@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_ipam;
+mod bench_lifecycle;
 mod bench_proxy;
 mod bench_service;
 mod cargo;
