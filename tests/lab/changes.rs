@@ -1,18 +1,16 @@
-//! `lbctl update cluster` on the shared cluster, while a client connects all the time.
+//! `lbctl update cluster` on the shared cluster, while clients connect all the time.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
-use lab_tests::figures::milliseconds;
-use lab_tests::prober::{Plan, Trust};
+use lab_tests::lifecycle::{self, files, interrupt};
 use lab_tests::{Machine, patience};
 use nix::sys::signal::Signal;
 
-use crate::interruptions::interrupt;
 use crate::runner::{Context, Scenario};
-use crate::shared::{example, files, said};
+use crate::shared::{self, example, said};
 
 /// Each leaves the cluster as its example file says.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -41,10 +39,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: a_worker_comes_and_goes,
     },
     Scenario {
-        name: "a_control_plane_is_replaced_and_no_connection_fails",
-        run: |context| patiently(context, a_control_plane_is_replaced),
+        name: "each_control_plane_is_replaced_in_turn_and_no_connection_fails",
+        run: |context| {
+            patiently(context, |context| {
+                restored(context, each_control_plane_is_replaced)
+            })
+        },
     },
 ];
+
+/// What fails half-way leaves nothing to those who come later.
+pub(crate) fn restored(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
+    let result = scenario(context);
+    if result.is_err() {
+        let cluster = &context.fixture()?.cluster;
+        let restored = context
+            .lab
+            .up(&ALL)
+            .and_then(|()| cluster.edited(&ALL, &example()?)?.update());
+        if let Err(error) = restored {
+            println!("     the cluster is not as before: {error:#}");
+        }
+    }
+    result
+}
 
 /// Minutes each.
 pub(crate) fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
@@ -52,45 +70,24 @@ pub(crate) fn patiently(context: &Context, scenario: fn(&Context) -> Result<()>)
     scenario(context)
 }
 
-const SETTINGS: &str = "    vrrp:\n      advertisementIntervalMillis: 200\n    proxy:\n      connectTimeoutMillis: 3000\n";
 pub(crate) const ALL: [Machine; 3] = Machine::CONTROL_PLANE;
 
 /// The example with other settings of routers and proxies.
 fn with_settings() -> Result<String> {
-    let key = "  loadBalancer:\n";
-    let text = example()?.replacen(key, &format!("{key}{SETTINGS}"), 1);
-    ensure!(text.contains(SETTINGS), "the example has no load balancer");
-    Ok(text)
-}
-
-/// The example with other control planes.
-fn with_control_planes(machines: &[Machine]) -> Result<String> {
-    let line = |machine: &Machine| format!("      - address: {}\n", machine.address());
-    let lines = |machines: &[Machine]| machines.iter().map(line).collect::<String>();
-    let text = example()?;
-    let edited = text.replace(&lines(&ALL), &lines(machines));
-    ensure!(edited != text, "the example has other control planes");
-    Ok(edited)
+    files::with_settings(&example()?)
 }
 
 fn nothing_to_do(context: &Context) -> Result<()> {
-    let cluster = &context.fixture()?.cluster;
-    cluster.settle()?;
-    let begin = now();
-    let output = cluster.update()?;
-    let time = begin.elapsed();
-    println!("     said so in {:.1} s", time.as_secs_f32());
-    let text = said(&output);
-    ensure!(text.contains("nothing to do"), "it says: {text}");
-    ensure!(time < Duration::from_secs(2), "it took {time:?}");
-    Ok(())
+    says_so_soon(&context.fixture()?.cluster)
 }
 
-/// Between two handshakes of the client, in milliseconds.
-const PACE: u64 = 10;
-/// So long one of them may take, in milliseconds: TCP sends a lost SYN again after a second, so whatever is lost is a failure,
-/// and what is only slow, because four machines start and stop on the processors of one, is not.
-const PATIENCE: u64 = 900;
+/// `lbctl update cluster` says within two seconds that there is nothing to do.
+pub(crate) fn says_so_soon(cluster: &Cluster<'_>) -> Result<()> {
+    let took = lifecycle::nothing_to_do(cluster)?;
+    println!("     said so in {:.1} s", took.as_secs_f32());
+    ensure!(took < Duration::from_secs(2), "it took {took:?}");
+    Ok(())
+}
 
 /// Does something while a client makes handshakes of TLS: none may fail.
 pub(crate) fn under_a_client(
@@ -98,53 +95,22 @@ pub(crate) fn under_a_client(
     what: &str,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let plan = Plan::handshake(Cluster::endpoint(), Trust::Anybody);
-    while_connecting(cluster, plan, what, act)
-}
-
-/// Does something while a client connects: no attempt may fail.
-pub(crate) fn while_connecting(
-    cluster: &Cluster<'_>,
-    plan: Plan,
-    what: &str,
-    act: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    let client = cluster.prober(plan.paced(PACE, PATIENCE))?;
-    ensure!(
-        client.wait_for_calm(Duration::from_secs(2), Duration::from_secs(30)),
-        "{what}: connections fail before anything is done"
-    );
-    let begin = now();
-    let done = act();
-    let report = client.finish()?;
-    println!(
-        "     {what}: {:.1} s, {} of {} failed, the longest took {:.0} ms",
-        begin.elapsed().as_secs_f32(),
-        report.failed(),
-        report.attempts().len(),
-        milliseconds(report.longest())
-    );
-    done?;
-    ensure!(
-        report.failed() == 0,
-        "{what}: {} connections failed: {:?}",
-        report.failed(),
-        report.reasons()
-    );
-    Ok(())
+    lifecycle::watch(cluster, None, what, act)?.nothing_failed(what)
 }
 
 /// Updates the cluster to a file, under a client, and waits until it is settled.
 fn update(shared: &Cluster<'_>, what: &str, machines: &[Machine], text: &str) -> Result<()> {
-    let cluster = shared.edited(machines, text)?;
-    under_a_client(&cluster, what, || cluster.update().map(drop))?;
-    cluster.settle().map(drop)
+    lifecycle::update(shared, None, what, machines, text)?.nothing_failed(what)
 }
 
 fn settings_change(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
-    update(shared, "other settings", &ALL, &with_settings()?)?;
+    let (web, address) = lifecycle::service(shared, &ALL)?;
+    let under_two_clients = |what: &str, text: &str| {
+        lifecycle::update(shared, Some(address), what, &ALL, text)?.nothing_failed(what)
+    };
+    under_two_clients("other settings", &with_settings()?)?;
     for machine in ALL {
         let settings = shared
             .lab
@@ -153,7 +119,8 @@ fn settings_change(context: &Context) -> Result<()> {
             ensure!(settings.contains(words), "{machine} does not have {words}");
         }
     }
-    update(shared, "and back", &ALL, &example()?)
+    under_two_clients("and back", &example()?)?;
+    web.remove()
 }
 
 fn an_interrupted_update(context: &Context) -> Result<()> {
@@ -242,55 +209,25 @@ fn a_worker_comes_and_goes(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
     shared.lab.up(&[ALL[0], ALL[1], ALL[2], worker])?;
-    let before = files(shared.lab, worker)?;
-    let text = format!(
-        "{}\n---\napiVersion: baremetal.cluster.gke.io/v1\nkind: NodePool\nmetadata:\n  name: workers\n  namespace: cluster-lab\n\
-         spec:\n  clusterName: lab\n  nodes:\n  - address: {}\n",
-        example()?,
-        worker.address()
-    );
-    update(shared, "a worker joins", &ALL, &text)?;
-    let nodes = shared.kubectl(&["get", "nodes", "-o", "name"])?;
-    ensure!(nodes.contains("node/w1"), "nodes: {nodes}");
-    update(shared, "the worker leaves", &ALL, &example()?)?;
-    let nodes = shared.kubectl(&["get", "nodes", "-o", "name"])?;
-    ensure!(!nodes.contains("node/w1"), "nodes: {nodes}");
-    let after = files(shared.lab, worker)?;
+    let before = shared::files(shared.lab, worker)?;
+    let (web, address) = lifecycle::service(shared, &ALL)?;
+    let [came, went] = lifecycle::worker(shared, Some(address), &example()?, worker)?;
+    web.remove()?;
+    came.nothing_failed("a worker joins")?;
+    went.nothing_failed("the worker leaves")?;
+    let after = shared::files(shared.lab, worker)?;
     let left: Vec<_> = after.difference(&before).collect();
     ensure!(left.is_empty(), "{worker} has files left: {left:?}");
     shared.lab.discard(worker)
 }
 
-fn a_control_plane_is_replaced(context: &Context) -> Result<()> {
-    let [first, second, third] = ALL;
-    let fourth = Machine::cp(4);
+fn each_control_plane_is_replaced(context: &Context) -> Result<()> {
+    let spare = Machine::cp(4);
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
-    shared.lab.up(&[first, second, third, fourth])?;
-    let rounds: [(&str, &[Machine]); 4] = [
-        ("cp4 joins", &[first, second, third, fourth]),
-        ("cp2 leaves", &[first, third, fourth]),
-        ("cp2 joins again", &[first, second, third, fourth]),
-        ("cp4 leaves", &ALL),
-    ];
-    for (what, machines) in rounds {
-        let text = if machines == ALL {
-            example()?
-        } else {
-            with_control_planes(machines)?
-        };
-        update(shared, what, machines, &text)?;
-        let nodes = shared.kubectl(&["get", "nodes", "-o", "name"])?;
-        let expected = machines.len();
-        ensure!(
-            nodes.lines().count() == expected,
-            "{what}: {expected} nodes expected: {nodes}"
-        );
-    }
-    shared.lab.discard(fourth)
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures a real command")]
-fn now() -> Instant {
-    Instant::now()
+    shared.lab.up(&[ALL[0], ALL[1], ALL[2], spare])?;
+    lifecycle::replaced_in_turn(shared, &example()?, spare, |old, seen| {
+        seen.nothing_failed(&format!("{old} is replaced"))
+    })?;
+    shared.lab.discard(spare)
 }

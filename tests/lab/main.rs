@@ -10,6 +10,7 @@
 
 mod changes;
 mod cluster;
+mod five_nodes;
 mod front_door;
 mod interruptions;
 mod kubectl;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         preflight::SCENARIOS,
         interruptions::SCENARIOS,
         placements::SCENARIOS,
+        five_nodes::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::failover::{self, Fault};
 use lab_tests::figures::milliseconds;
+use lab_tests::lifecycle::POOL;
+use lab_tests::lifecycle::files::{edited, on_control_planes, with_control_planes, with_pool};
 use lab_tests::prober::{Plan, Trust};
 use lab_tests::roster::API_VIP;
 use lab_tests::scenario::Skip;
@@ -44,16 +46,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
-const POOL: [Machine; 2] = [Machine::lb(1), Machine::lb(2)];
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Machines without anything, and what their disks hold.
-struct Ground {
+pub(crate) struct Ground {
     before: Vec<(Machine, BTreeSet<String>)>,
 }
 
 impl Ground {
-    fn new(context: &Context, machines: &[Machine]) -> Result<Self> {
+    pub(crate) fn new(context: &Context, machines: &[Machine]) -> Result<Self> {
         let lab = context.lab;
         lab.kubernetes_bundle()?;
         lab.down()?;
@@ -66,7 +67,7 @@ impl Ground {
     }
 
     /// Resets the cluster: nothing of it is left on any machine.
-    fn reset(self, cluster: &Cluster<'_>) -> Result<()> {
+    pub(crate) fn reset(self, cluster: &Cluster<'_>) -> Result<()> {
         let output = cluster
             .lbctl(&["reset", "cluster", "--yes", "--no-progress"])
             .output()?;
@@ -76,32 +77,6 @@ impl Ground {
         }
         Ok(())
     }
-}
-
-/// The example with these control planes.
-fn with_planes(planes: &[Machine]) -> Result<String> {
-    let line = |machine: &Machine| format!("      - address: {}\n", machine.address());
-    let lines = |machines: &[Machine]| machines.iter().map(line).collect::<String>();
-    edited(&example()?, &lines(&PLANES), &lines(planes))
-}
-
-/// The same with a pool of load balancers.
-fn with_pool(text: &str) -> Result<String> {
-    let key = "    addressPools:\n";
-    let nodes = POOL.iter();
-    let nodes: String = nodes
-        .map(|machine| format!("      - address: {}\n", machine.address()))
-        .collect();
-    edited(
-        text,
-        key,
-        &format!("    nodePoolSpec:\n      nodes:\n{nodes}{key}"),
-    )
-}
-
-fn edited(text: &str, from: &str, to: &str) -> Result<String> {
-    ensure!(text.contains(from), "the example has no {from:?}");
-    Ok(text.replacen(from, to, 1))
 }
 
 /// The owner of the API's VIP loses its power, then the owner of a Service's address.
@@ -128,7 +103,7 @@ fn a_single_control_plane(context: &Context) -> Result<()> {
             "  nodeAccess:\n    loginUser: debian\n  clusterNetwork:\n",
         )
     };
-    let single = user(&with_planes(&[first])?)?;
+    let single = user(&with_control_planes(&example()?, &[first])?)?;
     let cluster = Cluster::new(context.lab, programs()?, &[first], &single)?;
     cluster.create()?;
     ensure!(cluster.settle()? == first, "another machine has the VIP");
@@ -145,9 +120,7 @@ fn a_single_control_plane(context: &Context) -> Result<()> {
 fn separate(context: &Context) -> Result<()> {
     let machines = [&PLANES[..], &POOL[..]].concat();
     let ground = Ground::new(context, &machines)?;
-    let text = with_pool(&example()?)?;
-    let mode = "  controlPlane:\n    loadBalancer:\n      mode: bundled\n";
-    let text = edited(&text, "  controlPlane:\n", mode)?;
+    let text = on_control_planes(&with_pool(&example()?, &POOL)?)?;
     let cluster = Cluster::new(context.lab, programs()?, &PLANES, &text)?;
     cluster.create()?;
     let owner = cluster.settle()?;
@@ -157,7 +130,7 @@ fn separate(context: &Context) -> Result<()> {
     ground.reset(&cluster)
 }
 
-fn pool_is_labelled(cluster: &Cluster<'_>) -> Result<()> {
+pub(crate) fn pool_is_labelled(cluster: &Cluster<'_>) -> Result<()> {
     let label = "baremetal.cluster.gke.io/lbnode=true";
     let nodes = cluster.kubectl(&["get", "nodes", "-l", label, "-o", "name"])?;
     let names: BTreeSet<&str> = nodes.lines().collect();
@@ -170,7 +143,7 @@ fn dedicated(context: &Context) -> Result<()> {
     let planes = [PLANES[0]];
     let machines = [&planes[..], &POOL[..]].concat();
     let ground = Ground::new(context, &machines)?;
-    let text = with_pool(&with_planes(&planes)?)?;
+    let text = with_pool(&with_control_planes(&example()?, &planes)?, &POOL)?;
     let cluster = Cluster::new(context.lab, programs()?, &planes, &text)?.with_balancers(&POOL);
     let (looks, gaps) = created_under_watch(&cluster)?;
     println!(
@@ -188,7 +161,7 @@ fn dedicated(context: &Context) -> Result<()> {
     // A control plane joins: those who balance learn of it one after the other.
     let [first, second, third] = PLANES;
     context.lab.up(&[second, third])?;
-    let grown = cluster.edited(&[first, second, third], &with_pool(&example()?)?)?;
+    let grown = cluster.edited(&[first, second, third], &with_pool(&example()?, &POOL)?)?;
     grown.update()?;
     let owner = grown.settle()?;
     ensure!(POOL.contains(&owner), "{owner} has the VIP");

@@ -1,17 +1,15 @@
 //! Nodes go out of service and come back, and `lbnode` is replaced and put back, while clients connect all the time.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lab_tests::cluster::Cluster;
-use lab_tests::prober::Plan;
-use lab_tests::service::Web;
+use lab_tests::lifecycle::files::in_maintenance;
+use lab_tests::lifecycle::{other_program, service, watch};
 use lab_tests::{Machine, patience};
 
-use crate::changes::{ALL, patiently, under_a_client, while_connecting};
+use crate::changes::{ALL, patiently, restored};
 use crate::runner::{Context, Scenario};
 use crate::shared::{example, said};
 
@@ -27,59 +25,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// What fails half-way leaves nothing to those who come later.
-fn restored(context: &Context, scenario: fn(&Context) -> Result<()>) -> Result<()> {
-    let result = scenario(context);
-    if result.is_err() {
-        let cluster = &context.fixture()?.cluster;
-        let restored = context
-            .lab
-            .up(&ALL)
-            .and_then(|()| cluster.edited(&ALL, &example()?)?.update());
-        if let Err(error) = restored {
-            println!("     the cluster is not as before: {error:#}");
-        }
-    }
-    result
-}
-
-/// Does something while one client makes handshakes with the API and another connects to a Service.
+/// Does something while one client makes handshakes with the API and another connects to a Service: none may fail.
 fn under_two_clients(
     cluster: &Cluster<'_>,
     service: SocketAddr,
     what: &str,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let of_service = format!("{what}, the Service meanwhile");
-    while_connecting(cluster, Plan::connect(service), &of_service, || {
-        under_a_client(cluster, what, act)
-    })
-}
-
-/// A Service with a pod on each of these machines, and where it answers.
-fn service<'a>(cluster: &'a Cluster<'a>, machines: &[Machine]) -> Result<(Web<'a>, SocketAddr)> {
-    let web = Web::new(cluster, "upkeep", "Cluster")?;
-    web.run_on(machines)?;
-    web.expose()?;
-    let address = SocketAddr::from((web.address()?, 80));
-    let client = cluster.prober(Plan::connect(address))?;
-    ensure!(
-        client.wait_for_calm(Duration::from_secs(2), Duration::from_secs(60)),
-        "nobody answers for the Service"
-    );
-    client.finish()?;
-    Ok((web, address))
-}
-
-fn in_maintenance(machine: Machine) -> Result<String> {
-    let key = "  loadBalancer:\n";
-    let block = format!(
-        "  maintenanceBlocks:\n    cidrBlocks:\n    - {}/32\n",
-        machine.address()
-    );
-    let text = example()?.replacen(key, &format!("{block}{key}"), 1);
-    ensure!(text.contains(&block), "the example has no load balancer");
-    Ok(text)
+    watch(cluster, Some(service), what, act)?.nothing_failed(what)
 }
 
 fn maintenance(context: &Context) -> Result<()> {
@@ -88,7 +41,7 @@ fn maintenance(context: &Context) -> Result<()> {
     let others: Vec<Machine> = ALL.into_iter().filter(|other| *other != owner).collect();
     let (web, address) = service(shared, &others)?;
 
-    let edited = shared.edited(&others, &in_maintenance(owner)?)?;
+    let edited = shared.edited(&others, &in_maintenance(&example()?, owner)?)?;
     under_two_clients(&edited, address, "the owner goes into maintenance", || {
         edited.update().map(drop)
     })?;
@@ -139,16 +92,6 @@ fn maintenance(context: &Context) -> Result<()> {
         ensure!(!node.contains(word), "the node still says `{word}`: {node}");
     }
     web.remove()
-}
-
-/// The same program with other bytes: another image, as another version would be.
-fn other_program(cluster: &Cluster<'_>) -> Result<PathBuf> {
-    let mut program = fs::read(cluster.lbnode())?;
-    program.extend_from_slice(b"the same program, another image");
-    let file = cluster.workspace().join("lbnode-other");
-    fs::create_dir_all(cluster.workspace())?;
-    fs::write(&file, program).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
 }
 
 /// The digests of the images that the static pods of all machines run.

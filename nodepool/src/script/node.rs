@@ -131,7 +131,9 @@ pub fn kubeadm_join(config: &str, discovery: &str, cluster: &str, role: &str) ->
         .arg(discovery.len().to_string())
         .arg(cluster)
         .arg(role)
-        .input(Input::Bytes([config, discovery].concat().into_bytes().into()))
+        .input(Input::Bytes(
+            [config, discovery].concat().into_bytes().into(),
+        ))
         .timeout(KUBEADM)
 }
 

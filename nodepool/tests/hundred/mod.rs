@@ -112,7 +112,7 @@ async fn a_release_for_a_hundred_load_balancers_disturbs_nobody_who_waits() {
     site.traffic = Traffic::slow(LATENCY);
     let begun = Instant::now();
     assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
-    let routers: Vec<IpAddr> = [11, 12, 13].map(|last| [10, 10, 0, last].into()).into();
+    let routers = [11, 12, 13].map(|last| IpAddr::from([10, 10, 0, last]));
     let first_turn = {
         let seen = site.traffic.seen();
         let mut commands = seen.commands.iter();

@@ -180,16 +180,17 @@ impl ClusterApi for FakeApi {
 
     fn withdraw<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<(), ApiFailure>> {
         async move {
-            self.site.api_step(&format!("api withdraw {node}"), |inner| {
-                let serves = |node: &FakeNode| node.labels.contains_key(LBNODE_LABEL);
-                let others = inner.nodes.iter().filter(|(name, _)| *name != node);
-                let others = others.filter(|(_, other)| serves(other) && !other.retired);
-                assert!(others.count() > 0, "nobody is left when {node} withdraws");
-                assert_eq!(inner.slow_speakers, 0, "the others are not able to yet");
-                let node = inner.nodes.get_mut(node).expect("a node of the cluster");
-                assert_eq!(node.held, 0, "an address is in use there");
-                node.labels.remove(LBNODE_LABEL);
-            })
+            self.site
+                .api_step(&format!("api withdraw {node}"), |inner| {
+                    let serves = |node: &FakeNode| node.labels.contains_key(LBNODE_LABEL);
+                    let others = inner.nodes.iter().filter(|(name, _)| *name != node);
+                    let others = others.filter(|(_, other)| serves(other) && !other.retired);
+                    assert!(others.count() > 0, "nobody is left when {node} withdraws");
+                    assert_eq!(inner.slow_speakers, 0, "the others are not able to yet");
+                    let node = inner.nodes.get_mut(node).expect("a node of the cluster");
+                    assert_eq!(node.held, 0, "an address is in use there");
+                    node.labels.remove(LBNODE_LABEL);
+                })
         }
         .boxed()
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! refusals ─► bring lbnode (all at once) ─► routers of leavers stop ─► turns (one node at a time)
-//!     ─► who was in maintenance is in service ─► joins, network, labels ─► who is to be in maintenance is emptied
+//!     ─► who was in maintenance is in service ─► joins, network, labels ─► Service addresses leave their old nodes
+//!     ─► who is to be in maintenance is emptied
 //!     ─► leavers go ─► routes to them go ─► objects
 //! ```
 //!
