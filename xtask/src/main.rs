@@ -4,6 +4,7 @@ mod bench;
 mod bench_ipam;
 mod bench_proxy;
 mod bench_service;
+mod bench_tests;
 mod cargo;
 mod demo;
 mod dist;
