@@ -15,6 +15,7 @@ mod interruptions;
 mod kubectl;
 mod kubelet;
 mod machines;
+mod outage;
 mod placements;
 mod preflight;
 mod refusals;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         services::SCENARIOS,
+        outage::SCENARIOS,
         changes::SCENARIOS,
         upkeep::SCENARIOS,
         secrets::SCENARIOS,
