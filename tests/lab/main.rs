@@ -16,6 +16,7 @@ mod interruptions;
 mod kubectl;
 mod kubelet;
 mod machines;
+mod outage;
 mod placements;
 mod preflight;
 mod refusals;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         services::SCENARIOS,
+        outage::SCENARIOS,
         changes::SCENARIOS,
         upkeep::SCENARIOS,
         secrets::SCENARIOS,

@@ -68,7 +68,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -173,7 +173,7 @@ fn every_endpoint_answers(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn setting(context: &Context) -> Result<Setting<'_>> {
+pub(crate) fn setting(context: &Context) -> Result<Setting<'_>> {
     Ok(Setting {
         cluster: &context.fixture()?.cluster,
         contestant: Contestant::Lbnode,
@@ -215,7 +215,7 @@ fn a_second_cut_costs_no_more(context: &Context) -> Result<()> {
 }
 
 /// Every client may have failed for the last time within the limit.
-fn judge(trial: &Trial, limit: Duration) -> Result<()> {
+pub(crate) fn judge(trial: &Trial, limit: Duration) -> Result<()> {
     println!("     {trial}");
     ensure!(trial.over, "connections go on failing");
     for impression in trial.impressions() {

@@ -1,12 +1,17 @@
 //! Nodes go out of service and come back, and `lbnode` is replaced and put back, while clients connect all the time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use lab_tests::api::Api;
 use lab_tests::cluster::Cluster;
 use lab_tests::lifecycle::files::in_maintenance;
 use lab_tests::lifecycle::{other_program, service, watch};
+use lab_tests::service::Web;
 use lab_tests::{Machine, patience};
 
 use crate::changes::{ALL, patiently, restored};
@@ -20,7 +25,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |context| patiently(context, |context| restored(context, maintenance)),
     },
     Scenario {
-        name: "another_lbnode_and_back_and_no_connection_fails",
+        name: "another_lbnode_and_back_in_every_pod_and_no_connection_fails_and_no_address_changes",
         run: |context| patiently(context, |context| restored(context, another_lbnode)),
     },
 ];
@@ -114,10 +119,143 @@ fn images(cluster: &Cluster<'_>) -> Result<Vec<String>> {
     Ok(digests)
 }
 
+/// Every pod of ours, by what no two lives of it have in common: controllers, speakers, and the static pods.
+fn pods(cluster: &Cluster<'_>) -> Result<BTreeMap<String, String>> {
+    let path = r#"jsonpath={range .items[*]}{.metadata.uid} {.metadata.name}{"\n"}{end}"#;
+    let places = [
+        &["-n", "lb-system"][..],
+        &[
+            "-n",
+            "kube-system",
+            "-l",
+            "app.kubernetes.io/part-of=lbnode",
+        ],
+    ];
+    let mut pods = BTreeMap::new();
+    for place in places {
+        let text = cluster.kubectl(&[&["get", "pods", "-o", path][..], place].concat())?;
+        for line in text.lines() {
+            let (uid, name) = line.split_once(' ').context("a pod has a name")?;
+            pods.insert(uid.to_owned(), name.to_owned());
+        }
+    }
+    Ok(pods)
+}
+
+/// Services with an address, beside that of the pods: each speaker has something to hand over.
+fn further(cluster: &Cluster<'_>, web: &Web<'_>) -> Result<()> {
+    let pods = web.name();
+    for number in 0..FURTHER {
+        cluster.apply(&format!(
+            "apiVersion: v1
+kind: Service
+metadata: {{name: {pods}-{number}, namespace: default, labels: {{beside: {pods}}}}}
+spec: {{type: LoadBalancer, selector: {{app: {pods}}}, ports: [{{port: 80, targetPort: 8080}}]}}
+"
+        ))?;
+    }
+    let what = "every Service has its address";
+    let (limit, pause) = (Duration::from_secs(60), Duration::from_millis(500));
+    let api = Api::of(cluster)?;
+    patience::until(what, limit, pause, || {
+        let addresses = addresses(&api)?;
+        let served = addresses.values().filter(|one| !one.is_empty()).count();
+        Ok((served == addresses.len() && served > FURTHER).then_some(()))
+    })
+}
+
+const FURTHER: usize = 6;
+
+/// The addresses of every Service that wants some, as the API tells them.
+fn addresses(api: &Api<'_>) -> Result<BTreeMap<String, String>> {
+    let services = api.get("/api/v1/services")?;
+    let services = services["items"].as_array().context("a list")?;
+    let balanced = services
+        .iter()
+        .filter(|service| service["spec"]["type"] == "LoadBalancer");
+    let told = balanced.map(|service| {
+        let (name, status) = (&service["metadata"], &service["status"]["loadBalancer"]);
+        let ingress = status["ingress"].as_array().cloned().unwrap_or_default();
+        let all: Vec<&str> = ingress
+            .iter()
+            .filter_map(|one| one["ip"].as_str())
+            .collect();
+        let name = format!("{}/{}", name["namespace"], name["name"]);
+        (name, all.join(" "))
+    });
+    Ok(told.collect())
+}
+
+/// Does something; no Service may have other addresses at any time.
+fn keeping_addresses(cluster: &Cluster<'_>, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let api = Api::of(cluster)?;
+    let before = addresses(&api)?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut looks = 0;
+            while !over.load(Ordering::Relaxed) {
+                // A look that broke off says nothing; there is another.
+                if let Ok(found) = addresses(&api) {
+                    ensure!(found == before, "{before:?} became {found:?}");
+                    looks += 1;
+                }
+                thread::sleep(Duration::from_millis(200));
+            }
+            Ok(looks)
+        });
+        let done = act();
+        over.store(true, Ordering::Relaxed);
+        let looks = watcher.join().map_err(|_| anyhow!("it panicked"))??;
+        println!(
+            "     the addresses of {} Services, {looks} times",
+            before.len()
+        );
+        ensure!(looks > 5, "the addresses were looked at {looks} times only");
+        done
+    })
+}
+
+/// Brings the cluster to another program, under clients, until every pod of ours is another one.
+fn replace_all(cluster: &Cluster<'_>, address: SocketAddr, what: &str) -> Result<()> {
+    let before = pods(cluster)?;
+    keeping_addresses(cluster, || {
+        under_two_clients(cluster, address, what, || {
+            cluster.update()?;
+            for object in ["daemonset/lb-speaker", "deployment/lb-controller"] {
+                let (limit, pause) = (Duration::from_secs(180), Duration::from_millis(500));
+                patience::until(object, limit, pause, || {
+                    let words = ["rollout", "status", object, "--timeout=9s"];
+                    let words = [&["-n", "lb-system"][..], &words].concat();
+                    Ok(cluster.kubectl(&words).ok().map(drop))
+                })?;
+            }
+            Ok(())
+        })
+    })?;
+    cluster.settle()?;
+    let after = pods(cluster)?;
+    let uids = |pods: &BTreeMap<String, String>| pods.keys().cloned().collect::<BTreeSet<_>>();
+    let same: Vec<&String> = uids(&before)
+        .intersection(&uids(&after))
+        .filter_map(|uid| before.get(uid))
+        .collect();
+    ensure!(same.is_empty(), "{what}: {same:?} are the same pods");
+    // A router and a proxy, a speaker on each machine, and controllers.
+    let least = cluster.machines.len() * 3 + 1;
+    println!("     {} pods of ours were replaced", before.len());
+    ensure!(
+        before.len() >= least && after.len() >= least,
+        "{what}: pods are missing: {after:?}"
+    );
+    Ok(())
+}
+
 fn another_lbnode(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
     let (web, address) = service(shared, &ALL)?;
+    further(shared, &web)?;
     let before = images(shared)?;
     ensure!(before.len() == 1, "the pods run {before:?}");
     let other = shared
@@ -125,19 +263,17 @@ fn another_lbnode(context: &Context) -> Result<()> {
         .with_lbnode(other_program(shared)?);
     let rehearsed = said(&other.update_command().arg("--dry-run").output()?);
     ensure!(rehearsed.contains("lbnode"), "it says: {rehearsed}");
-    under_two_clients(&other, address, "another lbnode", || {
-        other.update().map(drop)
-    })?;
-    other.settle()?;
+    replace_all(&other, address, "another lbnode")?;
     let after = images(shared)?;
     ensure!(
         after.len() == 1 && after != before,
         "{before:?} became {after:?}"
     );
     let back = shared.edited(&ALL, &example()?)?;
-    under_two_clients(&back, address, "and back", || back.update().map(drop))?;
-    back.settle()?;
+    replace_all(&back, address, "and back")?;
     let last = images(shared)?;
     ensure!(last == before, "{before:?} became {last:?}");
+    let beside = format!("beside={}", web.name());
+    shared.kubectl(&["delete", "services", "-l", &beside, "--wait=false"])?;
     web.remove()
 }

@@ -72,6 +72,25 @@ impl<'a> Api<'a> {
         self.ask("DELETE", path, "application/json", None)
     }
 
+    /// What becomes of the objects of the collection at a path from now on: one event in each line that is one of JSON.
+    ///
+    /// # Errors
+    /// With what the API server said; the stream ends when it ends the watch.
+    pub fn follow(&self, path: &str) -> Result<TcpStream> {
+        let list = self.get(path)?;
+        let version = &list["metadata"]["resourceVersion"];
+        let version = version.as_str().context("a list has a version")?;
+        let request = format!(
+            "GET {path}?watch=1&resourceVersion={version} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        );
+        let stream = self.cluster.lab.within(Place::Operator, || {
+            let mut stream = TcpStream::connect_timeout(&PROXY, PATIENCE)?;
+            stream.write_all(request.as_bytes())?;
+            Ok(stream)
+        });
+        stream.with_context(|| format!("cannot follow {path}"))
+    }
+
     fn ask(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();
         // HTTP/1.0: the answer ends where the connection does.

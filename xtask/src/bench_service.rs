@@ -1,16 +1,21 @@
 //! `cargo xtask bench service`: what clients see of faults of Services' nodes, and how long changes take, ours beside MetalLB.
 
+use std::fmt;
+use std::str::FromStr;
+
 use anyhow::Result;
+use lab_tests::bundle;
 use lab_tests::figures::Row;
-use lab_tests::service::{self, Amount, Case, Contestant};
+use lab_tests::service::{self, Amount, Contestant};
 use lab_tests::{Lab, Machine};
 
-use crate::bench;
+use crate::bench_tests::Rounds;
+use crate::{bench, say};
 
 /// Arguments of `cargo xtask bench service`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Faults of each kind
+    /// Faults of each kind, and crowds of Services
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Services that are created and deleted (39 at most), twice as many as there are edits of a pool
@@ -27,7 +32,44 @@ pub(crate) struct Args {
     keep: bool,
 }
 
-/// Brings up a cluster of three machines that all serve addresses, and measures on it.
+/// What is measured on a cluster in the lab, or on an API server that has nothing else to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Cluster(service::Case),
+    /// A Service is created and its address is in its status, one after the other; ours alone.
+    Bare,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let cluster = service::Case::all().into_iter().map(Self::Cluster);
+        [Self::Bare].into_iter().chain(cluster).collect()
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(case) => case.fmt(f),
+            Self::Bare => f.write_str(BARE),
+        }
+    }
+}
+
+impl FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == BARE {
+            return Ok(Self::Bare);
+        }
+        Ok(Self::Cluster(text.parse()?))
+    }
+}
+
+const BARE: &str = "create_to_status/bare";
+
+/// Measures the cases.
 ///
 /// # Errors
 /// When something cannot be built, brought up or measured.
@@ -43,6 +85,43 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Row>> {
     } else {
         &args.contestants
     };
+    let mut rows = Vec::new();
+    if cases.contains(&Case::Bare) && contestants.contains(&Contestant::Lbnode) {
+        rows.extend(bare(args.runs)?);
+    }
+    let on_cluster = cases.iter().filter_map(|case| match case {
+        Case::Cluster(case) => Some(*case),
+        Case::Bare => None,
+    });
+    let on_cluster: Vec<service::Case> = on_cluster.collect();
+    if !on_cluster.is_empty() {
+        rows.extend(cluster(args, contestants, &on_cluster)?);
+    }
+    Ok(rows)
+}
+
+/// The controller alone with an API server and its etcd; the tests of `dataplane` do the work.
+fn bare(runs: usize) -> Result<Vec<Row>> {
+    let kube = bundle::directory()?.join("bin/kube");
+    let kube = kube.display().to_string();
+    let mut rounds = Rounds::default();
+    for round in 1..=runs {
+        say::progress(format_args!("{BARE}, round {round}"));
+        let words = [
+            "--test",
+            "api",
+            "--",
+            "--ignored",
+            "--nocapture",
+            "one_service_at_a_time",
+        ];
+        rounds.measure(&words, &[("BUNDLED_LB_KUBE", &*kube)])?;
+    }
+    Ok(rounds.rows())
+}
+
+/// Brings up a cluster of three machines that all serve addresses, and measures on it.
+fn cluster(args: &Args, contestants: &[Contestant], cases: &[service::Case]) -> Result<Vec<Row>> {
     let programs = bench::built()?;
     let lab = Lab::open("bench")?;
     // An earlier run may have left it with MetalLB.
@@ -61,4 +140,17 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Row>> {
         lab.down()?;
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_found_by_their_published_names() {
+        for case in Case::all() {
+            assert_eq!(case.to_string().parse::<Case>().unwrap(), case);
+        }
+        "create_to_nothing".parse::<Case>().unwrap_err();
+    }
 }

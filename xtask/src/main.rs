@@ -5,6 +5,7 @@ mod bench_ipam;
 mod bench_lifecycle;
 mod bench_proxy;
 mod bench_service;
+mod bench_tests;
 mod cargo;
 mod demo;
 mod dist;

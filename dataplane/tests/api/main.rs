@@ -10,10 +10,21 @@
 )]
 
 mod appliers;
+mod asker;
 mod deployed;
+mod garbage;
+mod hostile;
+mod intruder;
+mod leaders;
+mod nodes;
+mod pace;
+mod parted;
+mod pinger;
+mod role;
 mod scale;
 mod segment;
 mod server;
+mod speakers;
 
 use std::{
     fmt::Write as _,

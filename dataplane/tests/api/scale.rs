@@ -14,7 +14,7 @@ use kube::{
 
 use crate::{
     CONTROLLER, address, cluster, load_balancer, pool,
-    segment::Role,
+    role::Role,
     server::{Place, Server},
 };
 

@@ -1,5 +1,6 @@
 //! Who serves the addresses: our own programs, or MetalLB in their place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -103,6 +104,13 @@ impl Contestant {
         }
     }
 
+    /// Its pods, with how often each was restarted.
+    pub(super) fn lives(self, cluster: &Cluster<'_>) -> Result<BTreeSet<String>> {
+        let words = ["-n", self.namespace(), "get", "pods", "-o", LIVES];
+        let text = cluster.kubectl(&words)?;
+        Ok(text.split_whitespace().map(str::to_owned).collect())
+    }
+
     /// Waits until the cluster is settled and each of its speakers is ready.
     pub fn settle(self, cluster: &Cluster<'_>) -> Result<()> {
         cluster.settle()?;
@@ -135,6 +143,33 @@ impl Contestant {
                 "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools/pool"
             }
         }
+    }
+
+    /// A pool `crowd` with five hundred addresses for those who name it; none is in the machines' own network.
+    pub(super) const fn wide_pool(self) -> &'static str {
+        match self {
+            Self::Lbnode => WIDE_POOL,
+            Self::Metallb => WIDE_POOL_OF_METALLB,
+        }
+    }
+
+    /// Takes that pool away again, if it is there.
+    pub(super) fn remove_wide_pool(self, cluster: &Cluster<'_>) -> Result<()> {
+        let objects = match self {
+            Self::Lbnode => [
+                "l2advertisement.bundledlb.io/crowd",
+                "addresspool.bundledlb.io/crowd",
+            ],
+            Self::Metallb => [
+                "l2advertisement.metallb.io/crowd",
+                "ipaddresspool.metallb.io/crowd",
+            ],
+        };
+        for object in objects {
+            let words = ["-n", self.namespace(), "delete", object];
+            cluster.kubectl(&[&words[..], &["--ignore-not-found"]].concat())?;
+        }
+        Ok(())
     }
 }
 
@@ -211,6 +246,8 @@ fn pods(text: &str) -> Vec<(String, bool)> {
 
 const READINESS: &str = r#"jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}"#;
 
+const LIVES: &str = r#"jsonpath={range .items[*]}{.metadata.uid}={.status.containerStatuses[*].restartCount} {end}"#;
+
 const NAMESPACE: &str = "metallb-system";
 
 /// So long it may take until all is well: what MetalLB forgets of a machine comes back after a minute.
@@ -245,6 +282,29 @@ apiVersion: metallb.io/v1beta1
 kind: L2Advertisement
 metadata: {name: l2, namespace: metallb-system}
 spec: {ipAddressPools: [pool]}
+";
+
+/// The interface by name: the nodes have no address in the network.
+const WIDE_POOL: &str = "apiVersion: bundledlb.io/v1
+kind: AddressPool
+metadata: {name: crowd}
+spec: {addresses: [10.10.4.0/23], avoidBuggyIPs: true, manualAssign: true}
+---
+apiVersion: bundledlb.io/v1
+kind: L2Advertisement
+metadata: {name: crowd}
+spec: {pools: [crowd], interfaces: [eth0]}
+";
+
+const WIDE_POOL_OF_METALLB: &str = "apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: crowd, namespace: metallb-system}
+spec: {addresses: [10.10.4.0/23], avoidBuggyIPs: true, autoAssign: false}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: crowd, namespace: metallb-system}
+spec: {ipAddressPools: [crowd]}
 ";
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ pub(super) fn create_and_delete(cluster: &Cluster<'_>, services: usize) -> Resul
 
 /// Grows the pool by an address that a Service waits for, so many times, and takes it back each time; milliseconds until the address
 /// is in the status.
+///
+/// # Errors
+/// Also when a pod of the contestant was restarted for it.
 pub(super) fn pool_edits(
     cluster: &Cluster<'_>,
     contestant: Contestant,
@@ -61,6 +64,7 @@ pub(super) fn pool_edits(
     let api = Api::of(cluster)?;
     let pool = contestant.pool();
     let before = api.get(pool)?["spec"]["addresses"].clone();
+    let lives = contestant.lives(cluster)?;
     let mut times = Vec::new();
     for address in (u32::from(*POOL.end()) + 1..)
         .map(Ipv4Addr::from)
@@ -87,6 +91,11 @@ pub(super) fn pool_edits(
         })?;
         api.merge(pool, &json!({"spec": {"addresses": before}}))?;
     }
+    let lived = contestant.lives(cluster)?;
+    ensure!(
+        lived == lives,
+        "pods were restarted by edits of a pool: {lives:?} became {lived:?}"
+    );
     Ok(times)
 }
 
@@ -159,17 +168,17 @@ fn name(address: Ipv4Addr) -> String {
 }
 
 /// The first address in the status of a Service.
-fn ingress(service: &Value) -> Option<IpAddr> {
+pub(super) fn ingress(service: &Value) -> Option<IpAddr> {
     let ingress = &service["status"]["loadBalancer"]["ingress"][0]["ip"];
     ingress.as_str()?.parse().ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures a real API server")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-const SERVICES: &str = "/api/v1/namespaces/default/services";
+pub(super) const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// Between two looks at a status.
 const POLL: Duration = Duration::from_millis(2);

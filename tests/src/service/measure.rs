@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use super::clients::Audience;
 use super::contestant::replace_by_metallb;
 use super::control::{self, Latencies};
+use super::crowd::{self, Crowd};
 use super::trial::{Setting, Trial, second_cable_cut, trial};
 use super::{Contestant, Fault, LIMIT, LOOK};
 use crate::bundle;
@@ -30,6 +31,10 @@ pub enum Case {
     CreateToStatus,
     /// A Service is created and a client gets through.
     CreateToConnect,
+    /// Three hundred Services are created at once: each one's address is in its status.
+    CrowdToStatus,
+    /// … and a client gets through to each.
+    CrowdToConnect,
     /// A Service is deleted and nobody gets through any more.
     DeleteToSilent,
     /// A pool grows and a Service that waited for it has its address.
@@ -47,6 +52,8 @@ impl Case {
                 Self::CreateToConnect,
                 Self::DeleteToSilent,
                 Self::PoolEdit,
+                Self::CrowdToStatus,
+                Self::CrowdToConnect,
                 Self::PowerCutTuned,
             ])
             .collect()
@@ -62,6 +69,8 @@ impl fmt::Display for Case {
             Self::SecondCableCut => f.write_str("second_cable_cut"),
             Self::CreateToStatus => f.write_str("create_to_status"),
             Self::CreateToConnect => f.write_str("create_to_connect"),
+            Self::CrowdToStatus => f.write_str("create_300_to_status"),
+            Self::CrowdToConnect => f.write_str("create_300_to_connect"),
             Self::DeleteToSilent => f.write_str("delete_to_silent"),
             Self::PoolEdit => f.write_str("pool_edit"),
         }
@@ -89,7 +98,7 @@ impl FromStr for Case {
 /// How often everything is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
-    /// Faults of each kind.
+    /// Faults of each kind, and crowds of Services.
     pub faults: usize,
     /// Services that are created and deleted.
     pub services: usize,
@@ -170,7 +179,7 @@ fn measure(
         audience: Audience::Everybody,
     };
     let name = contestant.to_string();
-    let mut latencies = None;
+    let (mut latencies, mut together) = (None, None);
     let mut rows = Vec::new();
     for case in Case::all().iter().filter(|case| cases.contains(case)) {
         tool::say(format_args!("{case}, {contestant}"));
@@ -198,6 +207,19 @@ fn measure(
                 rows.extend(percentiles(case, &name, times.unwrap_or_default()));
                 continue;
             }
+            Case::CrowdToStatus | Case::CrowdToConnect => {
+                if together.is_none() {
+                    contestant.settle(cluster)?;
+                    let crowd = crowd::create_at_once(cluster, contestant, amount.faults)?;
+                    together = Some(crowd);
+                }
+                let times = together.as_ref().map(|crowd| of_crowd(*case, crowd));
+                let times = times.unwrap_or_default();
+                rows.extend(percentiles(case, &name, times));
+                let row = Row::percentile(&case.to_string(), &name, "max_ms", "ms", 1.0, times);
+                rows.extend(row);
+                continue;
+            }
         };
         let mut trials = Vec::new();
         for _ in 0..amount.faults {
@@ -216,6 +238,13 @@ fn of_case(case: Case, latencies: &Latencies) -> &[f64] {
         Case::CreateToStatus => &latencies.create_to_status,
         Case::CreateToConnect => &latencies.create_to_connect,
         _ => &latencies.delete_to_silent,
+    }
+}
+
+fn of_crowd(case: Case, crowd: &Crowd) -> &[f64] {
+    match case {
+        Case::CrowdToStatus => &crowd.to_status,
+        _ => &crowd.to_connect,
     }
 }
 
@@ -359,6 +388,8 @@ mod tests {
             "drain",
             "create_to_connect",
             "create_to_status",
+            "create_300_to_connect",
+            "create_300_to_status",
             "delete_to_silent",
             "pool_edit",
         ] {

@@ -3,6 +3,7 @@
 mod clients;
 mod contestant;
 mod control;
+mod crowd;
 mod fault;
 mod measure;
 mod trial;
@@ -23,7 +24,7 @@ pub use clients::Audience;
 pub use contestant::Contestant;
 pub use fault::Fault;
 pub use measure::{Amount, Case, run};
-pub use trial::{Setting, Trial, second_cable_cut, trial};
+pub use trial::{Setting, Trial, expose_away_from_its_node, second_cable_cut, trial, trial_of};
 
 /// The pool of the example with three control planes, without the address that is kept for the ingress.
 pub const POOL: RangeInclusive<Ipv4Addr> =

@@ -89,6 +89,14 @@ pub fn trial(setting: Setting<'_>, fault: Fault) -> Result<Trial> {
     Ok(trial)
 }
 
+/// The same with a Service that is there already, on a cluster as it is: the API is not asked.
+///
+/// # Errors
+/// As [`trial`].
+pub fn trial_of(setting: Setting<'_>, address: Ipv4Addr, fault: Fault) -> Result<Trial> {
+    watch(setting, address, fault, None)
+}
+
 /// Pulls the cable of the address's node, puts it back, and pulls that of the node that has the address then, 20 s later; what is
 /// told is what clients saw of the second time.
 ///
@@ -134,7 +142,10 @@ pub fn second_cable_cut(setting: Setting<'_>) -> Result<Trial> {
 
 /// Creates the Service with a pod on each node, and takes that of the node which answers for the address away again: MetalLB answers
 /// for nothing that has no endpoint.
-fn expose_away_from_its_node(setting: Setting<'_>, web: &Web<'_>) -> Result<Ipv4Addr> {
+///
+/// # Errors
+/// When it gets no address, or nobody answers for it.
+pub fn expose_away_from_its_node(setting: Setting<'_>, web: &Web<'_>) -> Result<Ipv4Addr> {
     let cluster = setting.cluster;
     web.run_on(&cluster.machines)?;
     web.expose()?;
