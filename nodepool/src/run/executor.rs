@@ -10,12 +10,12 @@ use super::fleet::Fleet;
 use super::{CONCURRENCY, World};
 use crate::bundle::Bundle;
 use crate::core::desired::Desired;
-use crate::core::facts::Facts;
+use crate::core::facts::{Facts, PackageManager};
 use crate::core::plan::Stage;
 use crate::core::step::Step;
 use crate::lbnode::{self, Lbnode};
 use crate::manifest::kubeadm::{self, Allowances, JoinSecrets, Software};
-use crate::manifest::{SYSCTL, cni};
+use crate::manifest::{SYSCTL, cni, packages};
 use crate::remote::Script;
 use crate::script;
 use crate::ui::Progress;
@@ -176,6 +176,14 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
     };
     match step {
         Step::CleanKubeadm => script::clean_kubeadm(),
+        Step::FetchPackageKey { manager, address } => {
+            let path = match manager {
+                PackageManager::Apt => packages::APT_KEY,
+                PackageManager::Dnf => packages::DNF_KEY,
+            };
+            script::fetch_package_key(*manager, address, path)
+        }
+        Step::InstallPackages { manager, packages } => script::install_packages(*manager, packages),
         Step::PutFile(file) => script::put_file(file),
         Step::PutBundleFile(file) => {
             script::put_local(local(&file.path), &file.install, &file.mode, &file.sha256)

@@ -54,20 +54,12 @@ impl<'a> Cluster<'a> {
         routed_network: bool,
         facts: &BTreeMap<IpAddr, Facts>,
     ) -> Self {
-        let installed = facts
-            .values()
-            .find_map(|facts| facts.kubeadm.clone())
+        // The first control plane's makes the cluster.
+        let mut machines = desired.machines.iter();
+        let installed = machines
+            .find_map(|machine| facts.get(&machine.address)?.kubeadm.clone())
             .unwrap_or_default();
-        let software = artefacts.bundle.as_ref().map_or_else(
-            || Software {
-                version: installed,
-                image_repository: None,
-            },
-            |bundle| Software {
-                version: bundle.kubernetes_version.clone(),
-                image_repository: Some(bundle.image_repository.clone()),
-            },
-        );
+        let software = artefacts.kubernetes(&installed);
         let allowances = Allowances::of(facts.values());
         Self {
             world,
@@ -116,6 +108,7 @@ impl<'a> Cluster<'a> {
         Situation {
             desired: self.desired,
             bundle: self.artefacts.bundle.as_ref(),
+            packages: self.artefacts.packages.as_ref(),
             lbnode: &self.artefacts.lbnode,
             routed_network: self.routed_network,
             facts,
