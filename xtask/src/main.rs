@@ -4,6 +4,7 @@ mod bench;
 mod bench_ipam;
 mod bench_proxy;
 mod bench_service;
+mod bundle;
 mod cargo;
 mod demo;
 mod dist;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Measure; prints a table and writes target/bench/NAME.json
     Bench(bench::Args),
+    /// A directory with Kubernetes' software for `lbctl --bundle`
+    Bundle(bundle::Args),
     /// A cluster from one file in a lab, and the death of the machine that owns its VIP
     Demo,
     /// Build lbctl and lbnode, both static, into target/dist
@@ -64,6 +67,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Demo => demo::run(),
         Command::Dist(args) => dist::run(&args),
         Command::E2e(args) => e2e::run(&args),

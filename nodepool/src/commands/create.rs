@@ -169,6 +169,7 @@ pub(super) async fn do_stage(
     stage: &Stage,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<(), Failure> {
+    cluster.check_archives(stage).await?;
     match stage.name {
         StageName::Authority | StageName::Init => cluster.secrets_for_init()?,
         StageName::JoinControlPlanes | StageName::JoinWorkers => {

@@ -42,6 +42,8 @@ pub struct Cluster<'a> {
     secrets: Option<JoinSecrets>,
     access: Option<Access>,
     etcd: Option<Etcd>,
+    /// Archives of the bundle that were found to be whole.
+    whole: BTreeSet<String>,
 }
 
 impl<'a> Cluster<'a> {
@@ -72,7 +74,38 @@ impl<'a> Cluster<'a> {
             secrets: None,
             access: None,
             etcd: None,
+            whole: BTreeSet::new(),
         }
+    }
+
+    /// Compares the image archives that a stage sends with their checksums, each once a run: what a machine imports it
+    /// does not check itself.
+    ///
+    /// # Errors
+    /// When one is not what the bundle says.
+    pub async fn check_archives(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let artefacts = self.artefacts;
+        let Some(bundle) = &artefacts.bundle else {
+            return Ok(());
+        };
+        let steps = stage.machines.values().flatten();
+        for step in steps {
+            let Step::ImportImages(images) = step else {
+                continue;
+            };
+            if self.whole.contains(&images.path) {
+                continue;
+            }
+            let (bundle, archive) = (bundle.clone(), images.clone());
+            let verified = tokio::task::spawn_blocking(move || bundle.verify(&archive)).await;
+            let verified = verified.map_err(|error| Failure::failed(error.to_string()))?;
+            verified.map_err(|failure| {
+                Failure::failed(failure.to_string())
+                    .hint("the bundle is damaged: copy it again, or make it anew")
+            })?;
+            self.whole.insert(images.path.clone());
+        }
+        Ok(())
     }
 
     /// What turns steps into scripts.
