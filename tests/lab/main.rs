@@ -15,6 +15,7 @@ mod interruptions;
 mod kubectl;
 mod kubelet;
 mod machines;
+mod packages;
 mod placements;
 mod preflight;
 mod refusals;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         preflight::SCENARIOS,
         interruptions::SCENARIOS,
         placements::SCENARIOS,
+        packages::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

@@ -79,7 +79,7 @@ impl Ground {
 }
 
 /// The example with these control planes.
-fn with_planes(planes: &[Machine]) -> Result<String> {
+pub(crate) fn with_planes(planes: &[Machine]) -> Result<String> {
     let line = |machine: &Machine| format!("      - address: {}\n", machine.address());
     let lines = |machines: &[Machine]| machines.iter().map(line).collect::<String>();
     edited(&example()?, &lines(&PLANES), &lines(planes))
@@ -99,7 +99,8 @@ fn with_pool(text: &str) -> Result<String> {
     )
 }
 
-fn edited(text: &str, from: &str, to: &str) -> Result<String> {
+/// With one thing changed that must be in it.
+pub(crate) fn edited(text: &str, from: &str, to: &str) -> Result<String> {
     ensure!(text.contains(from), "the example has no {from:?}");
     Ok(text.replacen(from, to, 1))
 }
