@@ -154,11 +154,7 @@ impl Step {
             }
             Self::FetchPackageKey { manager, .. } => {
                 facts.ledger = true;
-                let path = match manager {
-                    PackageManager::Apt => packages::APT_KEY,
-                    PackageManager::Dnf => packages::DNF_KEY,
-                };
-                put(facts, path, String::new(), "644");
+                put(facts, packages::key_path(*manager), String::new(), "644");
             }
             // What has come is looked at anew.
             Self::InstallPackages { .. } => {

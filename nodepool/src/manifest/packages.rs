@@ -40,13 +40,11 @@ pub enum Key {
     },
 }
 
-impl Key {
-    /// Its path on the machine.
-    pub fn path(&self) -> &str {
-        match self {
-            Self::File(file) => &file.path,
-            Self::At { path, .. } => path,
-        }
+/// Where the key is on a machine with this package manager.
+pub const fn key_path(manager: PackageManager) -> &'static str {
+    match manager {
+        PackageManager::Apt => APT_KEY,
+        PackageManager::Dnf => DNF_KEY,
     }
 }
 
@@ -59,9 +57,10 @@ pub fn repository(packages: &Packages, manager: PackageManager) -> Repository {
     };
     let community = format!("{COMMUNITY}/v{major}.{minor}/{kind}");
     let address = packages.mirror.as_ref().unwrap_or(&community).clone();
-    let (path, fetched) = match manager {
-        PackageManager::Apt => (APT_KEY, "Release.key"),
-        PackageManager::Dnf => (DNF_KEY, "repodata/repomd.xml.key"),
+    let path = key_path(manager);
+    let fetched = match manager {
+        PackageManager::Apt => "Release.key",
+        PackageManager::Dnf => "repodata/repomd.xml.key",
     };
     let key = match &packages.key {
         Some(key) => Key::File(NodeFile::public(path, key.as_str())),

@@ -10,7 +10,7 @@ use super::fleet::Fleet;
 use super::{CONCURRENCY, World};
 use crate::bundle::Bundle;
 use crate::core::desired::Desired;
-use crate::core::facts::{Facts, PackageManager};
+use crate::core::facts::Facts;
 use crate::core::plan::Stage;
 use crate::core::step::Step;
 use crate::lbnode::{self, Lbnode};
@@ -177,11 +177,7 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
     match step {
         Step::CleanKubeadm => script::clean_kubeadm(),
         Step::FetchPackageKey { manager, address } => {
-            let path = match manager {
-                PackageManager::Apt => packages::APT_KEY,
-                PackageManager::Dnf => packages::DNF_KEY,
-            };
-            script::fetch_package_key(*manager, address, path)
+            script::fetch_package_key(*manager, address, packages::key_path(*manager))
         }
         Step::InstallPackages { manager, packages } => script::install_packages(*manager, packages),
         Step::PutFile(file) => script::put_file(file),

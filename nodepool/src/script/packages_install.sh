@@ -106,6 +106,8 @@ if [ -e "$state/packages.before" ]; then
 fi
 
 for name in $(sed -n 's/^hold //p' "$ledger"); do
+  # An earlier run may have chosen another one, and its repository may be gone.
+  has "$name" || continue
   case $manager in
     apt) apt-mark -q hold "$name" ;;
     dnf)

@@ -25,6 +25,9 @@ pub(super) fn check(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
 /// What is on the machine already in other versions than those of the packages is not replaced.
 fn of_packages(packages: &Packages, notes: &mut Notes<'_>) {
     let facts = notes.facts;
+    if facts.member.is_some() {
+        return;
+    }
     let wanted = packages.version;
     let programs = [("kubeadm", &facts.kubeadm), ("kubelet", &facts.kubelet)];
     for (name, version) in programs {
