@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::digest;
+
 /// A bundle that was read and whose files exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
@@ -87,14 +89,24 @@ pub enum BundleFailure {
         /// What is wrong in it.
         reason: String,
     },
+    /// A file is not the one that the list names.
+    #[error("`{}`: its SHA-256 is {found}, `bundle.yaml` says {expected}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// As listed.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
 }
 
 /// `apiVersion` of `bundle.yaml`.
 const API_VERSION: &str = "bundledlb.io/v1";
 
 impl Bundle {
-    /// Reads `directory/bundle.yaml` and checks that the files it lists exist. Their content is checked when
-    /// it arrives on a node.
+    /// Reads `directory/bundle.yaml` and checks that the files it lists exist. What is in programs is checked when it
+    /// arrives on a node, what is in archives before they are sent: [`Self::verify()`].
     ///
     /// # Errors
     /// When the directory, the list or a file is missing, or the list is malformed.
@@ -171,6 +183,27 @@ impl Bundle {
         Ok(())
     }
 
+    /// Compares an image archive with its checksum.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is another one.
+    pub fn verify(&self, images: &BundleImages) -> Result<(), BundleFailure> {
+        let path = self.path_of(&images.path);
+        let opened = std::fs::File::open(&path).and_then(digest::sha256_of);
+        match opened {
+            Ok(found) if found == images.sha256 => Ok(()),
+            Ok(found) => Err(BundleFailure::Changed {
+                path,
+                expected: images.sha256.clone(),
+                found,
+            }),
+            Err(error) => Err(BundleFailure::Invalid {
+                path,
+                reason: format!("cannot be read: {error}"),
+            }),
+        }
+    }
+
     /// Where a listed file is on the operator's machine.
     pub fn path_of(&self, listed: &str) -> PathBuf {
         self.directory.join(listed)
@@ -212,6 +245,22 @@ mod tests {
         let bundle = Bundle::load(directory.path()).expect("it is whole");
         assert_eq!(bundle.kubernetes_version, "v1.36.3");
         assert!(bundle.installs("/usr/local/bin/kubeadm") && !bundle.installs("/usr/bin/kubeadm"));
+    }
+
+    #[test]
+    fn an_archive_that_was_changed_is_found() {
+        let directory = write(&text("bin/kube", "/usr/local/bin/kube"));
+        let bundle = Bundle::load(directory.path()).expect("it is whole");
+        // "abc" has this sum (FIPS 180-2, appendix B.1).
+        let mut images = BundleImages {
+            path: "bin/kube".to_owned(),
+            sha256: SUM.to_owned(),
+            names: Vec::new(),
+        };
+        assert!(bundle.verify(&images).is_ok());
+        images.sha256 = "0".repeat(64);
+        let failure = bundle.verify(&images).expect_err("it is another file");
+        assert!(failure.to_string().contains(SUM), "{failure}");
     }
 
     #[test]

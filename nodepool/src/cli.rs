@@ -110,6 +110,15 @@ pub struct Software {
     /// Directory with Kubernetes' software; without it what is installed on the machines is used
     #[arg(long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// Install Kubernetes' packages of this version (v1.36.3) with apt or dnf where they are missing
+    #[arg(long, value_name = "VERSION", conflicts_with = "bundle")]
+    pub kubernetes_version: Option<String>,
+    /// Package repository to add instead of that of pkgs.k8s.io
+    #[arg(long, value_name = "URL", requires = "kubernetes_version")]
+    pub package_repo: Option<String>,
+    /// Key that signs it; default: the machines fetch that of pkgs.k8s.io
+    #[arg(long, value_name = "FILE", requires = "kubernetes_version")]
+    pub package_key: Option<PathBuf>,
     /// Node binary; default: `lbnode` beside this program
     #[arg(long, value_name = "FILE")]
     pub lbnode: Option<PathBuf>,

@@ -19,6 +19,7 @@ pub mod error;
 pub mod lbnode;
 pub mod manifest;
 pub mod oci;
+pub mod packages;
 pub mod remote;
 pub mod run;
 pub mod script;

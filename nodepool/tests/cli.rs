@@ -47,6 +47,32 @@ fn usage_errors_end_with_2() {
 }
 
 #[test]
+fn software_comes_from_one_place_and_a_version_is_exact() {
+    let version = "--kubernetes-version=v1.36.3";
+    for words in [
+        vec![version, "--bundle=/nowhere"],
+        vec!["--package-repo=https://x/"],
+        vec!["--package-key=/nowhere"],
+    ] {
+        let mut line = vec!["check", "preflight", "-f", EXAMPLE];
+        line.extend(words);
+        assert_eq!(lbctl(&line).status.code(), Some(2), "{line:?}");
+    }
+    let render = |version: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out").display().to_string();
+        lbctl(&["render", "-f", EXAMPLE, "-o", &out, version])
+    };
+    let vague = render("--kubernetes-version=1.36");
+    assert_eq!(vague.status.code(), Some(2));
+    let said = text(&vague.stderr);
+    assert!(
+        said.contains("`1.36` is no version of Kubernetes"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_valid_file_is_ok_on_stdout_and_an_invalid_one_ends_with_3() {
     let good = lbctl(&["check", "config", "-f", EXAMPLE]);
     assert_eq!(

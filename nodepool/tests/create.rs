@@ -1,6 +1,7 @@
 //! `create cluster` against scripted machines: it converges from every interruption, and then does nothing.
 
 mod hundred;
+mod packages;
 mod placements;
 mod preflight;
 mod site;
@@ -265,4 +266,19 @@ async fn what_preflight_finds_is_said_at_once_and_nothing_is_touched() {
         "preflight found 6 problems; nothing was changed"
     );
     assert_eq!(site.inner().changes, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_damaged_bundle_is_found_before_it_is_sent() {
+    let site = Site::new(&file());
+    let archive = site.folder.path().join("bundle/images/k.tar");
+    std::fs::write(archive, b"other").expect("a file");
+    let failure = site.create().await.expect_err("it is another archive");
+    assert!(
+        failure.message.contains("`bundle.yaml` says"),
+        "{failure:?}"
+    );
+    let changes = site.inner().changes.clone();
+    let sent = |change: &String| change.contains("import-images");
+    assert!(!changes.iter().any(sent), "{changes:?}");
 }

@@ -17,6 +17,7 @@ mod kubectl;
 mod kubelet;
 mod machines;
 mod outage;
+mod packages;
 mod placements;
 mod preflight;
 mod refusals;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         interruptions::SCENARIOS,
         placements::SCENARIOS,
         five_nodes::SCENARIOS,
+        packages::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

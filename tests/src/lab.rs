@@ -278,6 +278,11 @@ impl Lab {
         bundle::directory()
     }
 
+    /// The file system that all machines begin with; not to be changed.
+    pub fn base_tree(&self) -> Result<PathBuf> {
+        base::directory()
+    }
+
     /// `kubectl` of the bundle, to run in the operator's place.
     pub fn kubectl(&self) -> Result<Command> {
         let link = self.state.join("kubectl");

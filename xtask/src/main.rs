@@ -6,6 +6,7 @@ mod bench_lifecycle;
 mod bench_proxy;
 mod bench_service;
 mod bench_tests;
+mod bundle;
 mod cargo;
 mod demo;
 mod dist;
@@ -43,6 +44,8 @@ struct Cli {
 enum Command {
     /// Measure; prints a table and writes target/bench/NAME.json
     Bench(bench::Args),
+    /// A directory with Kubernetes' software for `lbctl --bundle`
+    Bundle(bundle::Args),
     /// A cluster from one file in a lab, and the death of the machine that owns its VIP
     Demo,
     /// Build lbctl and lbnode, both static, into target/dist
@@ -66,6 +69,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Demo => demo::run(),
         Command::Dist(args) => dist::run(&args),
         Command::E2e(args) => e2e::run(&args),

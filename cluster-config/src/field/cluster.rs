@@ -114,7 +114,7 @@ pub(super) const CLUSTER_SPEC: &[Field] = &[
         Shape::Map(&[Field::new(
             "addPackageRepo",
             Shape::Bool,
-            "Add package repositories to the nodes.",
+            "Whether `lbctl --kubernetes-version` adds Kubernetes' package repository to nodes; `false`: only what is configured there is used.",
         )
         .default("true")
         .fixed(Code::F11)]),

@@ -17,8 +17,9 @@ use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::plan::{self, Stage, StageName};
-use crate::core::preflight::Reach;
 use crate::core::preflight::network::Listening;
+use crate::core::preflight::{Reach, software};
+use crate::core::skew::Programs;
 use crate::core::step::ApiStep;
 use crate::error::Failure;
 use crate::run::{self, Failed, Fleet, Interrupt, World, follow_joins, lock, run_stage};
@@ -107,6 +108,11 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
     };
     let looked = look(world, &fleet, input_of_look).await?;
     refuse(&looked, desired, world.ui)?;
+    if artefacts.bundle.is_none() {
+        for line in software::lines(&looked.machines) {
+            world.ui.note(&format!("found on {line}"));
+        }
+    }
     let mut facts: BTreeMap<IpAddr, Facts> = looked
         .machines
         .into_iter()
@@ -163,6 +169,7 @@ pub(super) async fn do_stage(
     stage: &Stage,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<(), Failure> {
+    cluster.check_archives(stage).await?;
     match stage.name {
         StageName::Authority | StageName::Init => cluster.secrets_for_init()?,
         StageName::JoinControlPlanes | StageName::JoinWorkers => {
@@ -199,7 +206,49 @@ pub(super) async fn do_stage(
     if stage.name == StageName::Authority {
         cluster.learn_authority(facts).await?;
     }
+    if stage.name == StageName::Software {
+        look_again(fleet, stage, facts).await?;
+    }
     through_api(world, cluster, &stage.api).await
+}
+
+/// What packages have brought is not known before it is there.
+async fn look_again(
+    fleet: &Fleet<'_>,
+    stage: &Stage,
+    facts: &mut BTreeMap<IpAddr, Facts>,
+) -> Result<(), Failure> {
+    let mut seen = fleet.facts(true, &plan::watched_paths(None)).await;
+    for address in stage.machines.keys() {
+        match seen.remove(address) {
+            Some(Reach::Up(new)) => {
+                unsuited(address, &new)?;
+                facts.insert(*address, *new);
+            }
+            Some(Reach::Down { cause, fix, .. }) => {
+                return Err(Failure::failed(format!("{address}: {cause}")).hint(fix));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// An error when a repository had something that cannot be used; containerd has whatever version the distribution gave it.
+fn unsuited(address: &IpAddr, facts: &Facts) -> Result<(), Failure> {
+    let programs = Programs::installed(facts);
+    let Some(kubeadm) = programs.kubeadm else {
+        return Ok(());
+    };
+    let violations = programs.violations(kubeadm);
+    let Some(first) = violations.into_iter().find(|one| one.fatal) else {
+        return Ok(());
+    };
+    let name = &facts.hostname;
+    let text = format!("{name} ({address}): {}", first.what);
+    Err(Failure::failed(text).hint(
+        "`lbctl reset cluster` takes the packages away again; then configure a repository with a newer version, or install it by hand",
+    ))
 }
 
 async fn through_api(

@@ -12,7 +12,7 @@ use crate::cli;
 use crate::core::desired::Desired;
 use crate::core::plan;
 use crate::core::preflight::{
-    self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network,
+    self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network, software,
 };
 use crate::error::{Exit, Failure};
 use crate::run::{
@@ -68,6 +68,7 @@ pub async fn look(world: &World<'_>, fleet: &Fleet<'_>, look: Look<'_>) -> Resul
         cluster: look.cluster,
         desired,
         bundle: artefacts.bundle.as_ref(),
+        packages: artefacts.packages.as_ref(),
         lbnode: &artefacts.lbnode,
         routed_network: artefacts.cni.is_none(),
         replace_edited: look.replace_edited,
@@ -199,6 +200,9 @@ fn text(looked: &Looked, desired: &Desired) -> String {
     if all > results.len() {
         let rest = all - results.len();
         text.push_str(&format!("{rest} machines passed every check\n\n"));
+    }
+    for line in software::lines(&looked.machines) {
+        text.push_str(&format!("{line}\n"));
     }
     for paragraph in paragraphs(&looked.findings) {
         text.push_str(&format!("{paragraph}\n"));

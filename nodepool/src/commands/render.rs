@@ -10,10 +10,11 @@ use super::cluster_file;
 use super::software::Artefacts;
 use crate::cli;
 use crate::core::desired::{Desired, Machine};
-use crate::core::facts::Facts;
+use crate::core::facts::{Facts, PackageManager};
 use crate::core::from_config;
 use crate::error::Failure;
-use crate::manifest::kubeadm::{self, Allowances, JoinSecrets, Software};
+use crate::manifest::kubeadm::{self, Allowances, JoinSecrets};
+use crate::manifest::packages::{Key, repository};
 use crate::manifest::{self, NodeFile, cni, containerd, kubelet};
 use crate::script;
 use crate::ui::Ui;
@@ -71,7 +72,7 @@ fn write(path: &Path, file: &NodeFile) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("cannot write `{}`: {error}", path.display())))
 }
 
-/// Files by machine. What only the machine itself can tell is assumed: systemd, cgroup v2, host name = address.
+/// Files by machine. What only the machine itself can tell is assumed: systemd, cgroup v2, apt, host name = address.
 pub(super) fn machines(
     desired: &Desired,
     artefacts: &Artefacts,
@@ -91,6 +92,7 @@ fn files(desired: &Desired, machine: &Machine, artefacts: &Artefacts) -> Vec<Nod
     let bundle = artefacts.bundle.as_ref();
     let mut files = vec![
         containerd::file(&containerd::Settings {
+            version: None,
             pause_image: bundle.map(|bundle| bundle.pause_image.as_str()),
             cni_directory: "/opt/cni/bin",
             restrict_oom_score: false,
@@ -100,6 +102,14 @@ fn files(desired: &Desired, machine: &Machine, artefacts: &Artefacts) -> Vec<Nod
     if bundle.is_some() {
         files.push(kubelet::unit("/usr/local/bin/kubelet"));
         files.push(kubelet::drop_in("/usr/local/bin/kubelet"));
+    }
+    let packages = artefacts.packages.as_ref();
+    if let Some(packages) = packages.filter(|_| desired.add_package_repo) {
+        let repository = repository(packages, PackageManager::Apt);
+        files.push(repository.source);
+        if let Key::File(key) = repository.key {
+            files.push(key);
+        }
     }
     if artefacts.cni.is_none() {
         files.extend(network(desired, machine));
@@ -119,16 +129,7 @@ fn files(desired: &Desired, machine: &Machine, artefacts: &Artefacts) -> Vec<Nod
 }
 
 fn kubeadm_file(desired: &Desired, machine: &Machine, artefacts: &Artefacts) -> NodeFile {
-    let software = artefacts.bundle.as_ref().map_or_else(
-        || Software {
-            version: "stable-1".to_owned(),
-            image_repository: None,
-        },
-        |bundle| Software {
-            version: bundle.kubernetes_version.clone(),
-            image_repository: Some(bundle.image_repository.clone()),
-        },
-    );
+    let software = artefacts.kubernetes("stable-1");
     let facts = Facts {
         hostname: machine.address.to_string(),
         cgroup: 2,

@@ -1,11 +1,13 @@
-//! What goes onto the machines: bundle, node binary, CNI manifest.
+//! What goes onto the machines: bundle or packages, node binary, CNI manifest.
 
 use std::path::PathBuf;
 
 use crate::bundle::Bundle;
 use crate::cli;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::lbnode::Lbnode;
+use crate::manifest::kubeadm::Software;
+use crate::packages::Packages;
 use crate::workspace::expand_home;
 
 /// Everything that the operator brings.
@@ -13,6 +15,8 @@ use crate::workspace::expand_home;
 pub struct Artefacts {
     /// Software for the machines.
     pub bundle: Option<Bundle>,
+    /// Packages of their distribution to install where they are missing.
+    pub packages: Option<Packages>,
     /// The node binary.
     pub lbnode: Lbnode,
     /// A CNI of the operator's choice: file name and text.
@@ -32,6 +36,18 @@ impl Artefacts {
                     .hint("`--bundle` takes a directory with a `bundle.yaml` in it")
             })
         });
+        let packages = args.kubernetes_version.as_deref().map(|version| {
+            let key = args.package_key.as_ref();
+            let key = key.map(|path| expand_home(&path.display().to_string()));
+            Packages::load(version, args.package_repo.as_deref(), key.as_deref()).map_err(
+                |failure| {
+                    Failure::new(Exit::Usage, failure.to_string()).hint(
+                        "`--kubernetes-version v1.36.3`, `--package-repo https://HOST/PATH/`, `--package-key FILE`",
+                    )
+                },
+            )
+        });
+        let packages = packages.transpose()?;
         let lbnode = Lbnode::load(&lbnode_path(args)).map_err(|failure| {
             Failure::failed(failure.to_string())
                 .hint("pass the node binary for the machines' architecture with `--lbnode FILE`")
@@ -44,9 +60,28 @@ impl Artefacts {
         });
         Ok(Self {
             bundle: bundle.transpose()?,
+            packages,
             lbnode,
             cni: cni.transpose()?,
         })
+    }
+
+    /// What kubeadm is told; `installed` is the version that the machines have.
+    pub fn kubernetes(&self, installed: &str) -> Software {
+        if let Some(bundle) = &self.bundle {
+            return Software {
+                version: bundle.kubernetes_version.clone(),
+                image_repository: Some(bundle.image_repository.clone()),
+            };
+        }
+        let packages = self.packages.as_ref();
+        Software {
+            version: packages.map_or_else(
+                || installed.to_owned(),
+                |packages| packages.version.to_string(),
+            ),
+            image_repository: None,
+        }
     }
 }
 

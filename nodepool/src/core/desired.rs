@@ -26,6 +26,8 @@ pub struct Desired {
     pub service_cidrs: Vec<IpNet>,
     /// Further names and addresses in the API servers' certificates.
     pub extra_sans: Vec<String>,
+    /// Kubernetes' package repository may be added to machines (`osEnvironmentConfig.addPackageRepo`).
+    pub add_package_repo: bool,
     /// Machines: control planes first, in the file's order.
     pub machines: Vec<Machine>,
     /// Addresses for Services.

@@ -47,6 +47,7 @@ pub fn desired(cluster: &Cluster) -> Desired {
         external: balancer.mode() == Mode::Manual,
         pod_cidrs: cluster.network().pod_cidrs().collect(),
         service_cidrs: cluster.network().service_cidrs().collect(),
+        add_package_repo: cluster.add_package_repo(),
         extra_sans: cluster.control_plane().extra_sans().to_vec(),
         machines,
         data_plane: derive::data_plane(cluster),

@@ -4,16 +4,30 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::desired::Taint;
-use super::facts::{ConfigOwner, Facts, FileFact, Membership};
+use super::facts::{ConfigOwner, Facts, FileFact, Membership, PackageManager};
 use crate::bundle::{BundleFile, BundleImages};
 use crate::lbnode;
-use crate::manifest::{NodeFile, cni, containerd, kubelet, static_pod};
+use crate::manifest::{NodeFile, cni, containerd, kubelet, packages, static_pod};
 
 /// A change of one machine, over SSH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Take back a kubeadm run that did not end well.
     CleanKubeadm,
+    /// Have the machine fetch the key of Kubernetes' package repository.
+    FetchPackageKey {
+        /// Its package manager.
+        manager: PackageManager,
+        /// Where the key is.
+        address: String,
+    },
+    /// Install packages and keep them at their version.
+    InstallPackages {
+        /// The machine's package manager.
+        manager: PackageManager,
+        /// Each as `NAME`, `NAME|OTHER` or `NAME=VERSION`; none: only finish what was begun.
+        packages: Vec<String>,
+    },
     /// Write a file.
     PutFile(NodeFile),
     /// Copy a file of the bundle.
@@ -102,6 +116,11 @@ impl Step {
     pub fn title(&self) -> String {
         match self {
             Self::CleanKubeadm => "take back an unfinished kubeadm run".to_owned(),
+            Self::FetchPackageKey { .. } => "fetch the key of the package repository".to_owned(),
+            Self::InstallPackages { packages, .. } if packages.is_empty() => {
+                "finish installing packages".to_owned()
+            }
+            Self::InstallPackages { packages, .. } => format!("install {}", packages.join(" ")),
             Self::PutFile(file) => format!("write {}", file.path),
             Self::PutBundleFile(file) => format!("copy {}", file.install),
             Self::Link(file) => format!("link {} more names of {}", file.links.len(), file.install),
@@ -137,6 +156,15 @@ impl Step {
                 facts
                     .files
                     .retain(|path, _| !path.starts_with("/etc/kubernetes/manifests/"));
+            }
+            Self::FetchPackageKey { manager, .. } => {
+                facts.ledger = true;
+                put(facts, packages::key_path(*manager), String::new(), "644");
+            }
+            // What has come is looked at anew.
+            Self::InstallPackages { .. } => {
+                facts.ledger = true;
+                facts.supply.unfinished = false;
             }
             Self::PutFile(file) => {
                 facts.ledger = true;

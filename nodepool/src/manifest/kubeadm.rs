@@ -207,11 +207,16 @@ fn kube_proxy(allowances: Allowances) -> Value {
 }
 
 fn registration(desired: &Desired, machine: &Machine, facts: &Facts) -> Value {
+    let mut arguments = vec![json!({"name": "node-ip", "value": machine.node_ip})];
+    if facts.cgroup == 1 {
+        // The cluster's configuration allows it only if a machine had cgroup v1 when the cluster was made.
+        arguments.push(json!({"name": "fail-cgroupv1", "value": "false"}));
+    }
     let mut registration = json!({
         "name": facts.hostname,
         "criSocket": CRI_SOCKET,
         "imagePullPolicy": "IfNotPresent",
-        "kubeletExtraArgs": [{"name": "node-ip", "value": machine.node_ip}],
+        "kubeletExtraArgs": arguments,
     });
     if !machine.is_control_plane() {
         let taints: Vec<_> = machine
@@ -239,4 +244,39 @@ fn registration(desired: &Desired, machine: &Machine, facts: &Facts) -> Value {
 
 fn documents(values: &[Value]) -> String {
     values.iter().map(yaml).collect::<Vec<_>>().join("---\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::from_config;
+
+    fn joined(cgroup: u8) -> String {
+        let text = include_str!("../../../examples/three-control-planes.yaml");
+        let loaded = cluster_config::load(text, "x");
+        let desired = from_config::desired(&loaded.cluster.expect("the example is valid"));
+        let facts = Facts {
+            hostname: "m0".to_owned(),
+            cgroup,
+            ..Facts::default()
+        };
+        let secrets = JoinSecrets {
+            token: "a.b".to_owned(),
+            certificate_key: "c".to_owned(),
+        };
+        join(&desired, &desired.machines[0], &facts, &secrets, "/d")
+    }
+
+    /// The kubelet's configuration is the cluster's, and its other machines may have cgroup v2.
+    #[test]
+    fn a_kubelet_on_cgroup_v1_is_told_so_by_itself() {
+        assert!(joined(1).contains("name: fail-cgroupv1"), "{}", joined(1));
+        assert!(!joined(2).contains("fail-cgroupv1"));
+        let mixed = [1, 2].map(|cgroup| Facts {
+            cgroup,
+            ..Facts::default()
+        });
+        assert!(Allowances::of(&mixed).cgroup_v1);
+        assert!(!Allowances::of(&mixed[1..]).cgroup_v1);
+    }
 }

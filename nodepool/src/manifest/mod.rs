@@ -5,6 +5,7 @@ pub mod containerd;
 pub mod data_plane;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod packages;
 pub mod static_pod;
 
 use serde::Serialize;

@@ -16,7 +16,7 @@ use crate::core::plan::Stage;
 use crate::core::step::Step;
 use crate::lbnode::{self, Lbnode};
 use crate::manifest::kubeadm::{self, Allowances, JoinSecrets, Software};
-use crate::manifest::{SYSCTL, cni};
+use crate::manifest::{SYSCTL, cni, packages};
 use crate::remote::Script;
 use crate::script;
 use crate::ui::Progress;
@@ -177,6 +177,10 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
     };
     match step {
         Step::CleanKubeadm => script::clean_kubeadm(),
+        Step::FetchPackageKey { manager, address } => {
+            script::fetch_package_key(*manager, address, packages::key_path(*manager))
+        }
+        Step::InstallPackages { manager, packages } => script::install_packages(*manager, packages),
         Step::PutFile(file) => script::put_file(file),
         Step::PutBundleFile(file) => {
             script::put_local(local(&file.path), &file.install, &file.mode, &file.sha256)

@@ -57,9 +57,14 @@ awk '{
 } END { for (i in options) if ("," options[i] "," ~ /,noexec,/) print "noexec=" paths[i] }' /proc/mounts
 awk '/^nameserver/ { print "nameserver=" $2 }' /etc/resolv.conf 2>/dev/null
 
-for program in flock sha256sum ip ss mktemp systemctl containerd ctr kubeadm kubelet kubectl nft iptables; do
+for program in flock sha256sum ip ss mktemp systemctl containerd ctr kubeadm kubelet kubectl crictl nft iptables; do
   found=$(command -v "$program" 2>/dev/null) && say program "$program $found"
 done
+if command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1; then say package_manager apt
+elif command -v dnf >/dev/null 2>&1 && command -v rpm >/dev/null 2>&1; then say package_manager dnf; fi
+# Of others: a repository that is configured already needs no second entry, and apt refuses one with another key.
+grep -rhv -s --exclude='lbctl-*' '^[[:space:]]*#' /etc/apt/sources.list /etc/apt/sources.list.d /etc/yum.repos.d |
+  grep -oE 'https?://[^] "]+' | sort -u | sed 's/^/repository=/'
 ip -o addr show 2>/dev/null | awk '$2 != "lo" && ($3 == "inet" || $3 == "inet6") { print "address=" $2 " " $4 }'
 # One next hop a line or several below each other; an IPv6 one is not asked by ARP.
 ip -4 route show default 2>/dev/null | awk '{
@@ -127,6 +132,7 @@ done
 if [ "$installed" = installed ]; then
   version=$(kubeadm version -o short 2>/dev/null) && say kubeadm "$version"
   version=$(kubelet --version 2>/dev/null | awk '{ print $2 }') && [ -n "$version" ] && say kubelet "$version"
+  version=$(kubectl version --client 2>/dev/null | awk '/^Client Version:/ { print $3 }') && [ -n "$version" ] && say kubectl "$version"
 fi
 say kubelet_enabled "$(systemctl is-enabled kubelet 2>/dev/null)"
 say kubelet_active "$(systemctl is-active kubelet 2>/dev/null)"
@@ -150,6 +156,7 @@ fi
 [ -d /var/lib/etcd/member ] && say etcd_data present
 [ -r /var/lib/lbctl/member ] && say member "$(tr '\n' ' ' </var/lib/lbctl/member)"
 [ -e /var/lib/lbctl/ledger ] && say ledger present
+grep -qsx 'packages begun' /var/lib/lbctl/ledger && say packages begun
 sed -n 's/^\([0-9a-f]\{64\}\) /loaded=sha256:\1 /p' /var/lib/lbctl/loaded 2>/dev/null
 
 # put_file.sh notes the checksum of what it wrote: as long as inode, size and time of change are the same, so is

@@ -5,9 +5,11 @@ for address; do
 done
 for path in /etc/lbnode /etc/kubernetes/manifests/lb-vrrp.yaml /etc/kubernetes/manifests/lb-proxy.yaml /etc/kubernetes/kubelet.conf \
   /etc/kubernetes/admin.conf /etc/kubernetes/pki /var/lib/etcd/member /var/lib/lbctl /etc/cni/net.d/10-lbctl.conflist \
-  /etc/systemd/system/lbctl-pod-routes.service /etc/sysctl.d/90-lbctl.conf; do
+  /etc/systemd/system/lbctl-pod-routes.service /etc/sysctl.d/90-lbctl.conf /etc/apt/sources.list.d/lbctl-kubernetes.sources \
+  /etc/apt/keyrings/lbctl-kubernetes.asc /etc/yum.repos.d/lbctl-kubernetes.repo /etc/pki/rpm-gpg/lbctl-kubernetes.asc; do
   [ ! -e "$path" ] || echo "file $path"
 done
+cat /var/lib/lbctl/left 2>/dev/null
 for file in /etc/containerd/config.toml /etc/systemd/system/kubelet.service; do
   if head -n 1 "$file" 2>/dev/null | grep -q 'written by lbctl'; then echo "file $file"; fi
 done

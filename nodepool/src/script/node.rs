@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::text;
 use crate::bundle::BundleImages;
+use crate::core::facts::PackageManager;
 use crate::manifest::NodeFile;
 use crate::remote::{Input, Script};
 
@@ -62,6 +63,24 @@ pub fn import_image(name: &str, archive: Arc<[u8]>) -> Script {
     Script::change("import-images", text::IMPORT_IMAGES)
         .arg(name)
         .input(Input::Bytes(archive))
+}
+
+/// Fetches the key of a package repository to `path`.
+pub fn fetch_package_key(manager: PackageManager, address: &str, path: &str) -> Script {
+    Script::change("fetch-package-key", text::PACKAGES_KEY)
+        .arg(manager.name())
+        .arg(address)
+        .arg(path)
+}
+
+/// Installs packages, each as `NAME`, `NAME|OTHER` or `NAME=VERSION`, and keeps them at their version.
+pub fn install_packages(manager: PackageManager, packages: &[String]) -> Script {
+    let script = Script::change("install-packages", text::PACKAGES_INSTALL)
+        .arg(manager.name())
+        .timeout(TRANSFER);
+    packages
+        .iter()
+        .fold(script, |script, package| script.arg(package))
 }
 
 /// Restarts containerd and waits for it.

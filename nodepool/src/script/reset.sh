@@ -99,8 +99,12 @@ if [ -e "$ledger" ]; then
     systemctl restart containerd 2>/dev/null
   fi
 fi
+trees=$(sed -n 's/^tree //p' "$ledger" 2>/dev/null)
+# After the files: of a file that came with a package, the package's own was put back, and goes with it. What cannot be
+# removed is noted still, and named by leftovers.sh.
+if packages_back; then rm -rf /var/lib/lbctl; fi
 rmdir /etc/lbnode /etc/systemd/system/kubelet.service.d /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null
-rm -rf /var/lib/lbctl /var/lib/cni/networks/pods
+rm -rf /var/lib/cni/networks/pods
 find /run/lbctl -mindepth 1 ! -name "output.*" -exec rm -rf {} + 2>/dev/null
 systemctl daemon-reload
 systemctl reset-failed kubelet 2>/dev/null
@@ -115,4 +119,6 @@ done
 if [ -z "$(mounted)" ]; then
   find "$kubelet" -mindepth 1 -maxdepth 1 -exec rm -rf {} + 2>/dev/null
 fi
+# shellcheck disable=SC2086
+[ -z "${trees:-}" ] || trees_back $trees
 exit 0

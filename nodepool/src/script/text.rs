@@ -22,10 +22,12 @@ pub(super) const KUBELET_ENABLE: &str =
     concat!(include_str!("loaded.sh"), include_str!("kubelet_enable.sh"));
 pub(super) const LEFTOVERS: &str = include_str!("leftovers.sh");
 pub(super) const MAKE_AUTHORITY: &str = include_str!("make_authority.sh");
+pub(super) const PACKAGES_INSTALL: &str = include_str!("packages_install.sh");
+pub(super) const PACKAGES_KEY: &str = include_str!("packages_key.sh");
 pub(super) const PROBE: &str = include_str!("probe.sh");
 pub(super) const PROBE_BRING: &str = include_str!("probe_bring.sh");
 pub(super) const PUT_FILE: &str = include_str!("put_file.sh");
-pub(super) const RESET: &str = include_str!("reset.sh");
+pub(super) const RESET: &str = concat!(include_str!("packages_back.sh"), include_str!("reset.sh"));
 pub(super) const SNAPSHOT: &str = include_str!("snapshot.sh");
 pub(super) const STAND_ALONE: &str =
     concat!(include_str!("loaded.sh"), include_str!("stand_alone.sh"));

@@ -43,6 +43,12 @@ pub(crate) struct Machine {
     pub(crate) says: String,
     /// More lines of its report.
     pub(crate) further: Vec<String>,
+    /// Its package manager, with which everything of Kubernetes and containerd is to come.
+    pub(crate) manager: Option<&'static str>,
+    /// What that has installed.
+    pub(crate) packages: BTreeSet<String>,
+    /// An installation was begun.
+    pub(crate) installing: bool,
 }
 
 const STANDALONE: &str = "/etc/lbnode/kubelet.yaml";
@@ -139,8 +145,6 @@ impl Machine {
                 "address=eth0 {}/24",
                 self.address.expect("a machine has an address")
             ),
-            "containerd=1.7.0".to_owned(),
-            "containerd_active=active".to_owned(),
             format!("ip_forward={}", u8::from(self.ip_forward)),
             format!(
                 "kubelet_enabled={}",
@@ -152,16 +156,15 @@ impl Machine {
         } else {
             "distribution"
         };
-        lines.push(format!("containerd_config={owner}"));
-        for program in [
-            "flock",
-            "sha256sum",
-            "mktemp",
-            "ip",
-            "ss",
-            "systemctl",
-            "ctr",
-        ] {
+        let mut programs = vec!["flock", "sha256sum", "mktemp", "ip", "ss", "systemctl"];
+        if self.manager.is_none() || self.packages.contains("containerd") {
+            lines.push("containerd=1.7.0".to_owned());
+            lines.push("containerd_active=active".to_owned());
+            lines.push(format!("containerd_config={owner}"));
+            programs.push("ctr");
+        }
+        lines.extend(self.packaged());
+        for program in programs {
             lines.push(format!("program={program} /usr/bin/{program}"));
         }
         for plugin in ["loopback", "ptp", "host-local", "portmap"] {
@@ -216,6 +219,26 @@ impl Machine {
         lines.join("\n")
     }
 
+    /// What its package manager is and has brought.
+    fn packaged(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.manager.map(|name| format!("package_manager={name}")));
+        for (package, line) in [
+            ("kubeadm", "kubeadm=v1.36.3"),
+            ("kubelet", "kubelet=v1.36.3"),
+            ("kubectl", "program=kubectl /usr/bin/kubectl"),
+            ("cri-tools", "program=crictl /usr/bin/crictl"),
+        ] {
+            if self.packages.contains(package) {
+                lines.push(line.to_owned());
+            }
+        }
+        if self.installing {
+            lines.push("packages=begun".to_owned());
+        }
+        lines
+    }
+
     /// Does what the script does; `half`: the power goes in the middle.
     pub(crate) fn change(&mut self, script: &Script, half: bool, desired: &Desired) -> Output {
         let args = &script.args;
@@ -243,6 +266,25 @@ impl Machine {
                         let text = String::from_utf8(input).expect("text");
                         self.texts.insert(args[0].clone(), text);
                     }
+                }
+            }
+            "fetch-package-key" if !half => {
+                self.ledger = true;
+                let fact = ("644".to_owned(), sha256(args[1].as_bytes()));
+                self.files.insert(args[2].clone(), fact);
+            }
+            "install-packages" => {
+                assert_eq!(Some(args[0].as_str()), self.manager);
+                self.ledger = true;
+                self.installing = half;
+                let names = if half {
+                    &args[1..args.len() / 2]
+                } else {
+                    &args[1..]
+                };
+                for name in names {
+                    let end = name.find(['=', '|']).unwrap_or(name.len());
+                    self.packages.insert(name[..end].to_owned());
                 }
             }
             "hard-link" => {
@@ -346,6 +388,7 @@ impl Machine {
                 let further = self.further.iter().filter(|line| network(line));
                 *self = Self {
                     further: further.cloned().collect(),
+                    manager: self.manager,
                     ..Self::bare(&self.hostname, address)
                 };
             }

@@ -523,6 +523,7 @@ fn artefacts(folder: &Path) -> Artefacts {
     std::fs::write(&path, b"lbnode").expect("a file");
     Artefacts {
         bundle: Some(Bundle::load(&directory).expect("a bundle")),
+        packages: None,
         lbnode: Lbnode {
             path,
             architecture: "amd64".to_owned(),

@@ -2,23 +2,25 @@
 //! image archives with a `bundle.yaml` that says what goes where.
 
 mod archive;
+mod downloaded;
 mod end_to_end;
+mod list;
 mod metallb;
 mod programs;
 
 use std::env;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde::Serialize;
+use anyhow::{Result, bail, ensure};
 
 use crate::{base, cache};
-use archive::{Archive, Entry, Hashing, Layer};
+use archive::{Archive, Entry, Layer};
+use list::List;
 use programs::CLUSTER_SOURCES;
 
+pub use downloaded::{Downloaded, from_downloads};
 pub use end_to_end::{end_to_end, end_to_end_images};
 pub use metallb::{Metallb, metallb};
 
@@ -99,39 +101,6 @@ fn cached(
     cache::directory(name, &ingredients, make)
 }
 
-/// `bundle.yaml`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    api_version: &'static str,
-    kind: &'static str,
-    architecture: &'static str,
-    kubernetes_version: &'static str,
-    image_repository: &'static str,
-    pause_image: String,
-    files: Vec<Program>,
-    images: Vec<ImageArchive>,
-}
-
-/// A file for the machines.
-#[derive(Serialize)]
-struct Program {
-    path: &'static str,
-    sha256: String,
-    mode: &'static str,
-    install: &'static str,
-    /// Further names of the same file (hard links).
-    links: Vec<&'static str>,
-}
-
-/// An archive for the machines' container runtime.
-#[derive(Serialize)]
-struct ImageArchive {
-    path: &'static str,
-    sha256: String,
-    names: Vec<String>,
-}
-
 /// Puts the built programs together as a bundle.
 fn assemble(bundle: &Path, built: &Path, tree: &Path) -> Result<()> {
     for directory in ["bin", "images"] {
@@ -139,35 +108,16 @@ fn assemble(bundle: &Path, built: &Path, tree: &Path) -> Result<()> {
     }
     fs::rename(built.join("kube"), bundle.join("bin/kube"))?;
     let names = kubernetes_images(bundle, built, tree)?;
-    let manifest = Manifest {
-        api_version: "bundledlb.io/v1",
-        kind: "Bundle",
-        architecture: "amd64",
-        kubernetes_version: KUBERNETES_VERSION,
-        image_repository: REPOSITORY,
-        pause_image: image_name("pause:3.10.2"),
-        files: vec![Program {
-            path: "bin/kube",
-            sha256: sha256(&bundle.join("bin/kube"))?,
-            mode: "0755",
-            install: "/usr/local/bin/kube",
-            links: vec![
-                "/usr/local/bin/kubeadm",
-                "/usr/local/bin/kubelet",
-                "/usr/local/bin/kubectl",
-            ],
-        }],
-        images: vec![ImageArchive {
-            path: "images/kubernetes.tar",
-            sha256: sha256(&bundle.join("images/kubernetes.tar"))?,
-            names,
-        }],
-    };
-    fs::write(
-        bundle.join("bundle.yaml"),
-        serde_yaml::to_string(&manifest)?,
-    )
-    .context("cannot write bundle.yaml")
+    let mut list = List::new(
+        "amd64",
+        KUBERNETES_VERSION,
+        REPOSITORY,
+        &image_name("pause:3.10.2"),
+    );
+    let links = ["kubeadm", "kubelet", "kubectl"].map(|name| format!("/usr/local/bin/{name}"));
+    list.program(bundle, "bin/kube", "/usr/local/bin/kube", &links)?;
+    list.archive(bundle, "images/kubernetes.tar", names)?;
+    list.write(bundle)
 }
 
 /// The archive with the images that kubeadm asks for; all programs share one layer.
@@ -236,12 +186,4 @@ fn test_archive(archive: &Path, built: &Path) -> Result<()> {
 
 fn image_name(name: &str) -> String {
     format!("{REPOSITORY}/{name}")
-}
-
-/// The SHA-256 of a file in hex.
-fn sha256(file: &Path) -> Result<String> {
-    let mut hash = Hashing::new(io::sink());
-    let mut open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    io::copy(&mut open, &mut hash)?;
-    Ok(hash.finish().0)
 }

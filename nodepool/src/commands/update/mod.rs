@@ -294,8 +294,9 @@ struct Seen {
 /// The facts of all machines; who does not answer must be a worker or in maintenance. Where some are to join, everything
 /// is looked at as it is before a cluster is made.
 async fn look(world: &World<'_>, fleet: &Fleet<'_>, input: Update<'_>) -> Result<Seen, Failure> {
-    let paths = plan::watched_paths(input.artefacts.bundle.as_ref());
-    let seen = known(input.desired, fleet.facts(false, &paths).await)?;
+    let bundle = input.artefacts.bundle.as_ref();
+    let paths = plan::watched_paths(bundle);
+    let seen = known(input.desired, fleet.facts(bundle.is_none(), &paths).await)?;
     let joins = update::joiners(input.desired, &seen.facts).next().is_some()
         && plan::cluster_lives(input.desired, &seen.facts);
     if !joins || !input.leave.lets_join() {

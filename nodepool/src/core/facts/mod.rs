@@ -3,6 +3,7 @@
 mod host;
 mod report;
 mod socket;
+mod supply;
 mod wiring;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 pub use host::Host;
 pub use report::ReportFailure;
 pub use socket::Listener;
+pub use supply::{PackageManager, Supply};
 pub use wiring::{InterfaceSettings, Wiring};
 
 /// Facts about one machine.
@@ -68,6 +70,8 @@ pub struct Facts {
     pub kubeadm: Option<String>,
     /// Version of an installed kubelet.
     pub kubelet: Option<String>,
+    /// How more software can come to it, and what is begun.
+    pub supply: Supply,
     /// kubelet's unit.
     pub kubelet_unit: KubeletUnit,
     /// kubeconfigs under `/etc/kubernetes` with their servers.

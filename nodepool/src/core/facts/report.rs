@@ -154,6 +154,7 @@ impl Facts {
             // A newer report may say more.
             _ => {
                 self.host.take(key, value)?;
+                self.supply.take(key, value)?;
                 self.wiring.take(key, value)?;
             }
         }

@@ -2,7 +2,7 @@
 //! everything is as it should be the plan is empty.
 //!
 //! ```text
-//! clean ─► prepare ─► (authority ─► stand) ─► init ─► join control planes ─► join workers ─► network ─► mark ─► withdraw
+//! clean ─► software ─► prepare ─► (authority ─► stand) ─► init ─► join control planes ─► join workers ─► network ─► mark ─► withdraw
 //! ```
 //!
 //! A stage is complete before the next begins; inside a stage machines are independent of each other, and the
@@ -12,11 +12,15 @@
 //! `kubeadm init` waits more than it works. Where there is no cluster yet, only the machine that makes it is prepared
 //! before; the others are prepared beside it, in its stage.
 //!
+//! Packages of the distribution come first, to all machines together; what they have brought is looked at before anything
+//! else is planned (`software`).
+//!
 //! Load balancers of a pool of their own must run before that: with the CA, which is made first, their kubelets *stand* alone
 //! until they join as workers (`stand`).
 
 mod nodes;
 mod prepare;
+mod software;
 mod stand;
 
 pub use prepare::containerd_suits;
@@ -30,15 +34,18 @@ use super::facts::Facts;
 use super::step::{ApiStep, Step};
 use crate::bundle::Bundle;
 use crate::lbnode::{self, Lbnode};
-use crate::manifest::{self, cni, containerd, kubelet};
+use crate::manifest::{self, cni, containerd, kubelet, packages};
+use crate::packages::Packages;
 
 /// Everything the planner looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// What should be.
     pub desired: &'a Desired,
-    /// Software for the machines; absent: what is installed there.
+    /// Software for the machines; absent: packages, or what is installed there.
     pub bundle: Option<&'a Bundle>,
+    /// Packages of the machines' distribution to install where they are missing.
+    pub packages: Option<&'a Packages>,
     /// The node binary.
     pub lbnode: &'a Lbnode,
     /// Whether the routed pod network is ours to set up.
@@ -90,6 +97,8 @@ impl Stage {
 pub enum StageName {
     /// Take back what did not end well.
     Clean,
+    /// Packages of the distribution.
+    Software,
     /// Software, configuration, images, static pods.
     Prepare,
     /// The certificate authority, for load balancers that run before the cluster.
@@ -119,6 +128,7 @@ impl StageName {
     pub fn title(self) -> &'static str {
         match self {
             Self::Clean => "clean up after an earlier attempt",
+            Self::Software => "install packages",
             Self::Prepare => "prepare machines",
             Self::Authority => "certificate authority",
             Self::Stand => "load balancers before the cluster",
@@ -156,6 +166,10 @@ pub fn watched_paths(bundle: Option<&Bundle>) -> Vec<String> {
         manifest::BALANCER_CA,
         kubelet::STANDALONE_CONFIG,
         kubelet::STANDALONE_DROP_IN,
+        packages::APT_SOURCE,
+        packages::APT_KEY,
+        packages::DNF_SOURCE,
+        packages::DNF_KEY,
     ];
     let pods = [
         manifest::static_pod::VRRP.path(),
@@ -189,6 +203,7 @@ fn stages(situation: &Situation<'_>, members: Members) -> Plan {
     };
     let stages = [
         planner.clean(),
+        planner.software(),
         planner.prepare(),
         planner.authority(),
         planner.stand(),

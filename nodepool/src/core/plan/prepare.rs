@@ -6,6 +6,7 @@ use crate::core::desired::Machine;
 use crate::core::facts::{ConfigOwner, Facts};
 use crate::core::step::Step;
 use crate::core::update::rests;
+use crate::core::version::Version;
 use crate::lbnode;
 use crate::manifest::{self, NodeFile, cni, containerd, kubelet, static_pod};
 
@@ -148,7 +149,9 @@ impl Situation<'_> {
     }
 
     fn containerd_config(&self, facts: &Facts) -> NodeFile {
+        let version = facts.containerd.version.as_deref();
         containerd::file(&containerd::Settings {
+            version: version.and_then(Version::parse),
             pause_image: self.bundle.map(|bundle| bundle.pause_image.as_str()),
             cni_directory: facts.cni_directory(&cni::PLUGINS).unwrap_or("/opt/cni/bin"),
             restrict_oom_score: facts.oom_score_restricted(),

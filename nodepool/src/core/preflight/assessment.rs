@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::software::found;
 use super::{Check, Finding, Reach, Severity};
 use crate::core::desired::{Desired, Machine};
 
@@ -27,6 +28,9 @@ pub struct NodeResult {
     pub result: Verdict,
     /// Each check that was made.
     pub checks: BTreeMap<Check, Verdict>,
+    /// Kubernetes' programs and containerd, as far as they are there, with their versions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub software: BTreeMap<&'static str, String>,
 }
 
 /// Outcome of a check.
@@ -72,6 +76,10 @@ pub fn assess(
         Some(Reach::Up(facts)) => Some(facts.hostname.clone()),
         _ => None,
     };
+    let software = |machine: &Machine| match machines.get(&machine.address) {
+        Some(Reach::Up(facts)) => found(facts),
+        _ => BTreeMap::new(),
+    };
     let results = desired.machines.iter().map(|machine| {
         let done = done.get(&machine.address).into_iter().flatten();
         let mut checks: BTreeMap<Check, Verdict> =
@@ -89,6 +97,7 @@ pub fn assess(
             role: machine.role.name(),
             result: checks.values().copied().max().unwrap_or(Verdict::Pass),
             checks,
+            software: software(machine),
         }
     });
     results.collect()

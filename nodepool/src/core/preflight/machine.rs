@@ -1,80 +1,28 @@
-//! Checks of one machine by itself: software, address, membership.
+//! Checks of one machine by itself: containerd, address, membership.
 
+use super::software::are_coming;
 use super::{Check, Notes, Preflight};
 use crate::core::desired::{Desired, Machine};
 use crate::core::facts::ConfigOwner;
 use crate::core::plan::containerd_suits;
-use crate::manifest::{cni, containerd};
+use crate::manifest::containerd;
 
 pub(super) fn check(preflight: &Preflight<'_>, machine: &Machine, notes: &mut Notes<'_>) {
-    software(preflight, notes);
     containerd_config(preflight, notes);
     address(machine, notes);
     membership(preflight.desired, machine, notes);
 }
 
-fn software(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
-    let facts = notes.facts;
-    let architecture = facts.architecture.as_str();
-    if let Some(bundle) = preflight.bundle {
-        if bundle.architecture != architecture {
-            notes.fail(
-                Check::BundleArchitecture,
-                format!(
-                    "the machine is {architecture}, the bundle `{}` is for {}",
-                    bundle.directory.display(),
-                    bundle.architecture
-                ),
-                format!("pass a bundle for {architecture} with `--bundle`"),
-            );
-        }
-    } else if facts.kubeadm.is_none() || facts.kubelet.is_none() {
-        notes.fail(
-            Check::Kubeadm,
-            "neither a bundle is given nor are kubeadm and kubelet installed",
-            "pass the software with `--bundle DIR`, or install kubeadm and kubelet on the machine",
-        );
-    }
-    let lbnode = preflight.lbnode;
-    if lbnode.architecture != architecture {
-        notes.fail(
-            Check::LbnodeArchitecture,
-            format!(
-                "the machine is {architecture}, `{}` is for {}",
-                lbnode.path.display(),
-                lbnode.architecture
-            ),
-            format!("pass the node binary for {architecture} with `--lbnode`"),
-        );
-    }
-    let bundle_has = |plugin: &&str| {
-        preflight
-            .bundle
-            .is_some_and(|bundle| bundle.installs(&format!("/opt/cni/bin/{plugin}")))
-    };
-    if preflight.routed_network
-        && facts.cni_directory(&cni::PLUGINS).is_none()
-        && !cni::PLUGINS.iter().all(bundle_has)
-    {
-        notes.fail(
-            Check::CniPlugins,
-            format!(
-                "the CNI plugins {} are not in /opt/cni/bin",
-                cni::PLUGINS.join(", ")
-            ),
-            "install the distribution's package of CNI plugins, or use a bundle that has them",
-        );
-    }
-}
-
 fn containerd_config(preflight: &Preflight<'_>, notes: &mut Notes<'_>) {
     let facts = notes.facts;
     if facts.containerd.version.is_none() || !facts.programs.contains_key("ctr") {
-        notes.fail(
-            Check::Containerd,
-            "containerd is not installed",
-            "install the distribution's package `containerd` (or `containerd.io`)",
-        );
+        if !are_coming(preflight, facts) {
+            notes.fail(
+                Check::Containerd,
+                "containerd is not installed",
+                "install the distribution's package `containerd` (or `containerd.io`), or have packages installed with `--kubernetes-version VERSION`",
+            );
+        }
         return;
     }
     if facts.containerd.config == ConfigOwner::Edited

@@ -1,6 +1,6 @@
 //! What must be true before anything is changed: facts → findings, all of all machines at once.
 //!
-//! Machines by themselves: `system`, `machine`, `surroundings`, `ports`. Machines beside each other: `together`,
+//! Machines by themselves: `system`, [`software`], `machine`, `surroundings`, `ports`. Machines beside each other: `together`,
 //! `networks`. What only the network can tell: [`network`], which plans what the machines ask of it and judges the
 //! answers; and [`front`], where the API's load balancer is somebody else's.
 
@@ -11,6 +11,7 @@ mod machine;
 pub mod network;
 mod networks;
 mod ports;
+pub mod software;
 mod surroundings;
 mod system;
 mod together;
@@ -28,6 +29,7 @@ use super::desired::Desired;
 use super::facts::Facts;
 use crate::bundle::Bundle;
 use crate::lbnode::Lbnode;
+use crate::packages::Packages;
 
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,6 +86,8 @@ pub struct Preflight<'a> {
     pub desired: &'a Desired,
     /// Software for the machines, if any.
     pub bundle: Option<&'a Bundle>,
+    /// Packages of the machines' distribution to install where they are missing.
+    pub packages: Option<&'a Packages>,
     /// The node binary.
     pub lbnode: &'a Lbnode,
     /// The routed pod network is wanted.
@@ -106,6 +110,7 @@ pub fn check(preflight: &Preflight<'_>) -> Vec<Finding> {
                     findings: &mut findings,
                 };
                 system::check(machine, &mut notes);
+                software::check(preflight, &mut notes);
                 machine::check(preflight, machine, &mut notes);
                 surroundings::check(preflight.desired, machine, &mut notes);
                 ports::check(preflight.desired, machine, &mut notes);

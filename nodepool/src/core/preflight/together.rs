@@ -67,31 +67,6 @@ pub(super) fn check(preflight: &Preflight<'_>, findings: &mut Vec<Finding>) {
         }
     }
 
-    if let Some((reference, first)) = up.first() {
-        let versions = up
-            .iter()
-            .map(|(machine, facts)| (machine, facts, facts.kubeadm.as_deref()));
-        for (machine, facts, version) in versions {
-            if preflight.bundle.is_none()
-                && version.is_some()
-                && version != first.kubeadm.as_deref()
-            {
-                fail(
-                    machine,
-                    facts,
-                    Check::Kubeadm,
-                    format!(
-                        "kubeadm {} is installed, but {} on {}",
-                        version.unwrap_or("-"),
-                        first.kubeadm.as_deref().unwrap_or("none"),
-                        reference.address
-                    ),
-                    "install the same version on every machine".to_owned(),
-                );
-            }
-        }
-    }
-
     let facts = up
         .iter()
         .map(|(machine, facts)| (machine.address, (*facts).clone()))

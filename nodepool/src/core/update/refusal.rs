@@ -6,9 +6,12 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::order::members_with_balancer;
+use super::removal::joiners;
 use super::settings::NodeSettings;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
+use crate::core::skew::Programs;
+use crate::core::version::Version;
 use crate::manifest::{VRRP_CONFIG, static_pod};
 
 /// A change that is refused.
@@ -28,6 +31,7 @@ pub fn refusals(
     settings: &BTreeMap<IpAddr, NodeSettings>,
 ) -> Vec<Refused> {
     let mut all = fixed(situation, made);
+    joining(situation, made, &mut all);
     members(situation, &mut all);
     moved(situation, &mut all);
     // The only router that stays has nobody to be a stranger to: leavers' routers have stopped, joiners' have not begun.
@@ -126,6 +130,19 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
             "`update cluster` does not change the version of Kubernetes: pass the bundle of the version that the cluster has",
         );
     }
+    let version = made["kubernetesVersion"].as_str().and_then(Version::parse);
+    let packages = situation.packages.filter(|_| situation.bundle.is_none());
+    if let (Some(is), Some(packages)) = (version, packages)
+        && is != packages.version
+    {
+        all.push(Refused {
+            what: format!(
+                "Kubernetes: the cluster has {is}, packages of {} are asked for",
+                packages.version
+            ),
+            hint: format!("`update cluster` does not change the version of Kubernetes: pass `--kubernetes-version {is}`"),
+        });
+    }
     let names = made["apiServer"]["certSANs"].as_array();
     let certified = |name: &&String| {
         let mut names = names.into_iter().flatten();
@@ -143,6 +160,27 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
         });
     }
     all
+}
+
+/// What is installed on machines that are to join must go together with the cluster; a bundle and packages bring its version.
+fn joining(situation: &Situation<'_>, made: &Value, all: &mut Vec<Refused>) {
+    let cluster = made["kubernetesVersion"].as_str().and_then(Version::parse);
+    let brought = situation.bundle.is_some() || situation.packages.is_some();
+    let Some(cluster) = cluster.filter(|_| !brought) else {
+        return;
+    };
+    for machine in joiners(situation.desired, situation.facts) {
+        let Some(facts) = situation.facts.get(&machine.address) else {
+            continue;
+        };
+        let violations = Programs::installed(facts).violations(cluster);
+        for violation in violations.into_iter().filter(|one| one.fatal) {
+            all.push(Refused {
+                what: format!("{} ({}): {}", facts.hostname, machine.address, violation.what),
+                hint: format!("install {cluster} on the machine, or have it installed with `--bundle DIR` or `--kubernetes-version {cluster}`"),
+            });
+        }
+    }
 }
 
 /// The API load balancers keep their place: two of them at two places would both have the virtual IP.

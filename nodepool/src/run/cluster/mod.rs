@@ -43,6 +43,8 @@ pub struct Cluster<'a> {
     secrets: Option<JoinSecrets>,
     access: Option<Access>,
     etcd: Option<Etcd>,
+    /// Archives of the bundle that were found to be whole.
+    whole: BTreeSet<String>,
 }
 
 impl<'a> Cluster<'a> {
@@ -55,20 +57,12 @@ impl<'a> Cluster<'a> {
         routed_network: bool,
         facts: &BTreeMap<IpAddr, Facts>,
     ) -> Self {
-        let installed = facts
-            .values()
-            .find_map(|facts| facts.kubeadm.clone())
+        // The first control plane's makes the cluster.
+        let mut machines = desired.machines.iter();
+        let installed = machines
+            .find_map(|machine| facts.get(&machine.address)?.kubeadm.clone())
             .unwrap_or_default();
-        let software = artefacts.bundle.as_ref().map_or_else(
-            || Software {
-                version: installed,
-                image_repository: None,
-            },
-            |bundle| Software {
-                version: bundle.kubernetes_version.clone(),
-                image_repository: Some(bundle.image_repository.clone()),
-            },
-        );
+        let software = artefacts.kubernetes(&installed);
         let allowances = Allowances::of(facts.values());
         Self {
             world,
@@ -81,7 +75,38 @@ impl<'a> Cluster<'a> {
             secrets: None,
             access: None,
             etcd: None,
+            whole: BTreeSet::new(),
         }
+    }
+
+    /// Compares the image archives that a stage sends with their checksums, each once a run: what a machine imports it
+    /// does not check itself.
+    ///
+    /// # Errors
+    /// When one is not what the bundle says.
+    pub async fn check_archives(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let artefacts = self.artefacts;
+        let Some(bundle) = &artefacts.bundle else {
+            return Ok(());
+        };
+        let steps = stage.machines.values().flatten();
+        for step in steps {
+            let Step::ImportImages(images) = step else {
+                continue;
+            };
+            if self.whole.contains(&images.path) {
+                continue;
+            }
+            let (bundle, archive) = (bundle.clone(), images.clone());
+            let verified = tokio::task::spawn_blocking(move || bundle.verify(&archive)).await;
+            let verified = verified.map_err(|error| Failure::failed(error.to_string()))?;
+            verified.map_err(|failure| {
+                Failure::failed(failure.to_string())
+                    .hint("the bundle is damaged: copy it again, or make it anew")
+            })?;
+            self.whole.insert(images.path.clone());
+        }
+        Ok(())
     }
 
     /// What turns steps into scripts.
@@ -117,6 +142,7 @@ impl<'a> Cluster<'a> {
         Situation {
             desired: self.desired,
             bundle: self.artefacts.bundle.as_ref(),
+            packages: self.artefacts.packages.as_ref(),
             lbnode: &self.artefacts.lbnode,
             routed_network: self.routed_network,
             facts,

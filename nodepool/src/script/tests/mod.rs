@@ -1,5 +1,6 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
+mod packages;
 mod removal;
 mod snapshot;
 mod standing;
@@ -17,14 +18,18 @@ struct Ran {
     output: String,
 }
 
-/// Runs a script as a machine would, `cut` bytes of its input missing.
+/// Runs a script as a machine would, `cut` bytes of its input missing; programs in the folder's `bin` come first.
 fn run(script: &Script, folder: &Path, cut: usize) -> Ran {
     let line = command_line(&wrapped(script, true));
     let state = folder.join("state").display().to_string();
     let line = line
         .replace("/var/lib/lbctl", &state)
         .replace("/run/lbctl", &folder.join("run").display().to_string())
-        .replace("/run/lock", &folder.join("lock").display().to_string());
+        .replace("/run/lock", &folder.join("lock").display().to_string())
+        .replace(
+            "PATH=/usr/local/sbin",
+            &format!("PATH={}/bin:/usr/local/sbin", folder.display()),
+        );
     let mut child = Command::new("sh")
         .arg("-c")
         .arg(line)

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn each_fault_is_named_once_with_its_cause() {
     type Case = (&'static str, &'static str, fn(&mut Facts));
-    let cases: [Case; 47] = [
+    let cases: [Case; 51] = [
         ("systemd", "process 1 is `init`", |f| {
             f.init = "init".to_owned()
         }),
@@ -29,8 +29,26 @@ fn each_fault_is_named_once_with_its_cause() {
         ("kubeadm", "nor are kubeadm and kubelet", |f| {
             f.kubelet = None
         }),
-        ("kubeadm", "v1.35.0 is installed, but v1.36.3", |f| {
-            f.kubeadm = Some("v1.35.0".to_owned())
+        (
+            "version-skew",
+            "kubeadm v1.35.0 is older than the control planes' v1.36.3",
+            |f| f.kubeadm = Some("v1.35.0".to_owned()),
+        ),
+        (
+            "version-skew",
+            "kubelet v1.37.0 is newer than the API servers' v1.36.3",
+            |f| f.kubelet = Some("v1.37.0".to_owned()),
+        ),
+        (
+            "version-skew",
+            "kubelet v1.32.1 is more than 3 minor versions older than the API servers' v1.36.3",
+            |f| f.kubelet = Some("v1.32.1".to_owned()),
+        ),
+        ("version-skew", "containerd v1.5.9 is too old", |f| {
+            f.containerd.version = Some("1.5.9~ds1".to_owned())
+        }),
+        ("version-skew", "kubectl v1.30.0 is more than one", |f| {
+            f.supply.kubectl = Some("v1.30.0".to_owned())
         }),
         ("cni-plugins", "the CNI plugins", |f| f.cni_plugins.clear()),
         ("containerd", "not installed", |f| {

@@ -1,6 +1,7 @@
 mod releases;
 mod removal;
 mod standing;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -136,6 +137,7 @@ impl Scene {
         Situation {
             desired: &self.desired,
             bundle: None,
+            packages: None,
             lbnode: &self.lbnode,
             routed_network: true,
             facts: &self.facts,
