@@ -28,6 +28,7 @@ use l2::linux::nftables::Family;
 
 use crate::clock::now;
 use crate::config::{GroupPlan, RouterPlan};
+use crate::orphans::Orphans;
 use crate::place::home;
 use crate::proto::Moment;
 use crate::proto::packet::is_link_local;
@@ -67,23 +68,29 @@ pub(crate) fn supported(groups: &[GroupPlan]) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct HandOver {
     kernel: Option<Handover>,
-    /// Addresses that are on the loopback interface for a while.
-    lingering: BTreeSet<IpAddr>,
+    orphans: Orphans,
+    /// Addresses that are on the loopback interface for a while, and when their grace is over.
+    lingering: BTreeMap<IpAddr, Moment>,
     /// Tables, and when they have no effect any more.
     tables: BTreeMap<(String, Family), Moment>,
 }
 
 impl HandOver {
-    /// Removes what an earlier process left behind, except what lingers still.
-    pub(crate) fn open(addresses: &mut Addresses) -> io::Result<Self> {
-        // Kernels before 5.18 keep no marks: whatever goes by itself there may be ours.
+    /// Removes what an earlier process left behind, except those of the `configured` addresses that linger still.
+    pub(crate) fn open(
+        addresses: &mut Addresses,
+        configured: &BTreeSet<IpAddr>,
+    ) -> io::Result<Self> {
+        // Kernels before 5.18 keep no marks: whatever of them goes by itself there is ours.
         let found = addresses.list()?.into_iter();
-        let lingering: BTreeSet<IpAddr> = found
-            .filter(|found| found.held.index == LOOPBACK && found.finite)
-            .map(|found| found.held.address)
+        let lingering: BTreeMap<IpAddr, Moment> = found
+            .filter(|found| found.held.index == LOOPBACK)
+            .filter(|found| configured.contains(&found.held.address))
+            .filter_map(|found| Some((found.held.address, over(found.valid?))))
             .collect();
         let mut hand_over = Self {
             kernel: Handover::open().ok(),
+            orphans: Orphans::open(),
             lingering,
             tables: BTreeMap::new(),
         };
@@ -103,18 +110,32 @@ impl HandOver {
 
     /// When [`Self::tidy`] has something to do.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let first = self.tables.values().min();
+        let first = self.tables.values().chain(self.lingering.values()).min();
         first.map(|at| Duration::from_nanos(at.as_nanos()))
     }
 
-    /// Removes tables without effect.
-    pub(crate) fn tidy(&mut self) {
+    /// Removes addresses whose grace is over, and tables without effect.
+    pub(crate) fn tidy(&mut self, addresses: &mut Addresses) {
         let now = now();
+        let over = |(address, at): (&IpAddr, &Moment)| (*at <= now).then_some(*address);
+        let over: Vec<_> = self.lingering.iter().filter_map(over).collect();
+        for address in over {
+            // A reset can only be sent from an address that is here.
+            self.orphans.end_with_others(address);
+            self.stop_lingering(address, addresses);
+            // What could not be taken off goes by itself soon.
+            self.lingering.remove(&address);
+        }
         let over = |(table, at): (&(String, Family), &Moment)| (*at <= now).then(|| table.clone());
         let over: Vec<_> = self.tables.iter().filter_map(over).collect();
         for table in over {
             self.remove(table);
         }
+    }
+
+    /// An address is not on this node any more.
+    pub(crate) fn left(&mut self, address: IpAddr) {
+        self.orphans.end_with_itself(address);
     }
 
     /// As a successor: what belongs to connections of `to` goes there.
@@ -156,7 +177,8 @@ impl HandOver {
 
     /// As a predecessor: the addresses stay on the loopback interface, silently.
     pub(crate) fn linger(&mut self, plan: &GroupPlan, links: &Links, addresses: &mut Addresses) {
-        let lifetime = plan.settings.hand_over_grace + MARGIN;
+        let grace = plan.settings.hand_over_grace;
+        let lifetime = grace + MARGIN;
         let mut lingering = Vec::new();
         for router in &plan.routers {
             let Some(interface) = home(router, links) else {
@@ -172,8 +194,8 @@ impl HandOver {
             for address in reachable(router) {
                 match addresses.linger(address, lifetime) {
                     Ok(()) => {
-                        tracing::info!(%address, grace_millis = plan.settings.hand_over_grace.as_millis(), "the address stays silently for the connections that live here");
-                        self.lingering.insert(address);
+                        tracing::info!(%address, grace_millis = grace.as_millis(), "the address stays silently for the connections that live here");
+                        self.lingering.insert(address, now().after(grace));
                         lingering.push(Held {
                             index: LOOPBACK,
                             address,
@@ -218,7 +240,7 @@ impl HandOver {
     pub(crate) fn own(&mut self, plan: &GroupPlan, links: &Links, addresses: &mut Addresses) {
         for router in &plan.routers {
             let again: Vec<_> = reachable(router)
-                .filter(|address| self.lingering.contains(address))
+                .filter(|address| self.lingering.contains_key(address))
                 .collect();
             if let Some(interface) = home(router, links) {
                 let silence = (table(interface.index, router), Family::Arp);
@@ -274,6 +296,11 @@ impl HandOver {
         }
         self.tables.remove(&table);
     }
+}
+
+/// When the grace of an address ends that the kernel keeps for so long still.
+fn over(valid: Duration) -> Moment {
+    now().after(valid.saturating_sub(MARGIN))
 }
 
 /// The name of a router's tables.

@@ -89,8 +89,12 @@ impl Host {
         // Notifications first: nothing that changes while everything is read may be missed.
         let notifications = Notifications::open()?;
         let mut addresses = Addresses::open(MARK)?;
+        let configured = plans.values().flat_map(|plan| &plan.routers);
+        let configured = configured
+            .flat_map(|router| router.addresses.iter().copied())
+            .collect();
         let mut host = Self {
-            hand_over: HandOver::open(&mut addresses)?,
+            hand_over: HandOver::open(&mut addresses, &configured)?,
             addresses,
             links: Links::default(),
             neighbours: Neighbours::read()?,
@@ -99,10 +103,6 @@ impl Host {
             events,
             settles: true,
         };
-        let configured = plans.values().flat_map(|plan| &plan.routers);
-        let configured = configured
-            .flat_map(|router| router.addresses.iter().copied())
-            .collect();
         for held in remove_ours(&mut host.addresses, &configured)? {
             tracing::info!(address = %held.address, interface = held.index, "removed an address left behind by an earlier run");
         }
@@ -119,7 +119,7 @@ impl Host {
         let mut ready = Vec::new();
         loop {
             poller.wait(self.hand_over.due(), &mut ready)?;
-            self.hand_over.tidy();
+            self.hand_over.tidy(&mut self.addresses);
             if ready.contains(&NOTIFY) {
                 self.read_notifications()?;
             }
@@ -299,6 +299,9 @@ impl Host {
                     Some(Change::Removed(held)) => {
                         changed = true;
                         self.tell_lost(held);
+                        if self.is_gone(held.address) {
+                            self.hand_over.left(held.address);
+                        }
                     }
                     Some(_) => changed = true,
                     None => {}
@@ -308,6 +311,18 @@ impl Host {
                 self.tell_links();
             }
         }
+    }
+
+    /// Whether it is an address of groups of which none wants it, and on no interface.
+    fn is_gone(&self, address: IpAddr) -> bool {
+        let has = |plan: &GroupPlan| {
+            let mut routers = plan.routers.iter();
+            routers.any(|router| router.addresses.contains(&address))
+        };
+        let mut with_it = self.groups.values().filter(|group| has(&group.plan));
+        self.links.holding(address).is_none()
+            && with_it.next().is_some_and(|group| !group.wanted)
+            && with_it.all(|group| !group.wanted)
     }
 
     /// Somebody took an address away that a group still wants.

@@ -25,6 +25,7 @@ mod health;
 mod host;
 mod mailbox;
 mod metrics;
+mod orphans;
 mod place;
 mod ports;
 mod probes;

@@ -275,7 +275,8 @@ impl Worker {
         }
     }
 
-    /// How long nothing needs to be done without an event.
+    /// How long nothing needs to be done without an event. Sweeps need no timer of their own, which each wait would set and
+    /// take back: the control thread asks for a sign of life every second.
     fn wait_millis(&mut self) -> i32 {
         if !self.ready.is_empty() || self.quit {
             return 0;
@@ -286,12 +287,7 @@ impl Worker {
                 .get_mut(key)
                 .is_some_and(|session| session.opening.is_some())
         });
-        let looked_after = !self.sessions.is_empty() || self.table.settings.preconnect > 0;
-        let sweep = looked_after.then_some(self.next_sweep);
-        let next = [opening, sweep, self.paused_until]
-            .into_iter()
-            .flatten()
-            .min();
+        let next = [opening, self.paused_until].into_iter().flatten().min();
         next.map_or(-1, |at| {
             i32::try_from(at.saturating_sub(self.now)).unwrap_or(i32::MAX)
         })
@@ -307,7 +303,8 @@ impl Worker {
     }
 }
 
-const SWEEP: Millis = 1000;
+/// A little less than between two questions of the control thread, so that each finds a sweep due.
+const SWEEP: Millis = 900;
 /// Bytes between two looks at what is ready: some 50 µs of the thread's time.
 const ROUND: u64 = 256 * 1024;
 

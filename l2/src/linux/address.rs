@@ -50,8 +50,15 @@ pub struct Found {
     pub label: Option<String>,
     /// Not usable yet: duplicate address detection is under way.
     pub tentative: bool,
-    /// It goes by itself if nobody renews it.
-    pub finite: bool,
+    /// After this it goes by itself, if nobody renews it.
+    pub valid: Option<Duration>,
+}
+
+impl Found {
+    /// Whether it goes by itself if nobody renews it.
+    pub fn is_finite(&self) -> bool {
+        self.valid.is_some()
+    }
 }
 
 /// Adds, renews, removes and lists addresses.
@@ -227,7 +234,7 @@ impl Addresses {
 /// What a message of the kernel says about an address.
 pub fn found_in(message: &AddressMessage) -> Option<Found> {
     let (mut address, mut local, mut mark, mut label) = (None, None, None, None);
-    let (mut tentative, mut finite) = (false, false);
+    let (mut tentative, mut valid) = (false, None);
     for attribute in &message.attributes {
         match attribute {
             AddressAttribute::Address(ip) => address = Some(*ip),
@@ -235,7 +242,10 @@ pub fn found_in(message: &AddressMessage) -> Option<Found> {
             AddressAttribute::Label(text) => label = Some(text.clone()),
             AddressAttribute::Protocol(protocol) => mark = Some(Mark(u8::from(*protocol))),
             AddressAttribute::Flags(flags) => tentative = flags.contains(AddressFlags::Tentative),
-            AddressAttribute::CacheInfo(cache) => finite = cache.ifa_valid != u32::MAX,
+            AddressAttribute::CacheInfo(cache) => {
+                let seconds = cache.ifa_valid;
+                valid = (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()));
+            }
             _ => {}
         }
     }
@@ -250,7 +260,7 @@ pub fn found_in(message: &AddressMessage) -> Option<Found> {
         mark,
         label,
         tentative,
-        finite,
+        valid,
     })
 }
 

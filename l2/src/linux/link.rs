@@ -143,7 +143,7 @@ impl Interface {
     pub fn link_local(&self) -> Option<IpAddr> {
         self.addresses
             .iter()
-            .filter(|found| !found.tentative && !found.finite)
+            .filter(|found| !found.tentative && !found.is_finite())
             .map(|found| found.held.address)
             .find(|address| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()))
     }

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod capability;
 pub mod clock;
+pub mod connections;
 mod expression;
 pub mod filter;
 pub mod guard;

@@ -1,34 +1,45 @@
-//! Requests to the kernel's routing netlink and its notifications.
+//! Requests to the kernel by netlink, and the notifications of its network configuration.
 
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-/// A socket for requests. Every call waits for the kernel's answer, and most of them for the lock of all network
-/// configuration: not for a thread that may not be late.
+/// A socket for requests, with answers of one kind. Every call waits for the kernel's answer, and most of them for the lock
+/// of all network configuration: not for a thread that may not be late.
 #[derive(Debug)]
-pub struct Requests {
+pub struct Requests<A = RouteNetlinkMessage> {
     socket: Socket,
     sequence: u32,
+    answers: PhantomData<A>,
 }
 
 impl Requests {
-    /// Opens the socket.
+    /// Opens a socket for the network configuration.
     ///
     /// # Errors
     /// The kernel's.
     pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::with(NETLINK_ROUTE)
+    }
+}
+
+impl<A: NetlinkDeserializable> Requests<A> {
+    /// Opens a socket for a part of the kernel.
+    pub(super) fn with(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
             socket,
             sequence: 0,
+            answers: PhantomData,
         })
     }
 
@@ -36,7 +47,10 @@ impl Requests {
     ///
     /// # Errors
     /// What the kernel answered, as an errno.
-    pub fn acknowledged(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub fn acknowledged<M>(&mut self, message: M, flags: u16) -> io::Result<()>
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
         let sequence = self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
         loop {
             for answer in self.receive()? {
@@ -57,7 +71,10 @@ impl Requests {
     ///
     /// # Errors
     /// What the kernel answered, as an errno.
-    pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub fn dump<M>(&mut self, message: M) -> io::Result<Vec<A>>
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
         let sequence = self.send(message, NLM_F_REQUEST | NLM_F_DUMP)?;
         let mut found = Vec::new();
         loop {
@@ -81,10 +98,10 @@ impl Requests {
     ///
     /// # Errors
     /// What the kernel answered, as an errno.
-    pub fn answered(
-        &mut self,
-        message: RouteNetlinkMessage,
-    ) -> io::Result<Option<RouteNetlinkMessage>> {
+    pub fn answered<M>(&mut self, message: M) -> io::Result<Option<A>>
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
         // The acknowledgement comes last and can always be read: the wait has an end.
         let sequence = self.send(message, NLM_F_REQUEST | NLM_F_ACK)?;
         let mut found = None;
@@ -107,7 +124,10 @@ impl Requests {
         }
     }
 
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<u32> {
+    fn send<M>(&mut self, message: M, flags: u16) -> io::Result<u32>
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
         self.sequence = self.sequence.wrapping_add(1);
         let mut packet = NetlinkMessage::from(message);
         packet.header.flags = flags;
@@ -119,7 +139,7 @@ impl Requests {
         Ok(self.sequence)
     }
 
-    fn receive(&self) -> io::Result<Vec<NetlinkMessage<RouteNetlinkMessage>>> {
+    fn receive(&self) -> io::Result<Vec<NetlinkMessage<A>>> {
         let (bytes, _) = self.socket.recv_from_full()?;
         Ok(parse(&bytes))
     }

@@ -32,6 +32,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "a_long_connection_lives_until_the_grace_is_over",
         long_connection,
     ),
+    (
+        "whoever_only_listens_learns_that_the_grace_is_over",
+        watching,
+    ),
     ("a_lingering_address_is_silent", silent),
     ("a_lingering_ipv6_address_is_silent", silent_over_ipv6),
     ("a_draining_node_loses_no_connection", draining),
@@ -116,6 +120,38 @@ fn long_connection(context: &Context) -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     let left = trial.output("r0", "ip -o -4 addr")?;
     ensure!(!left.contains(&VIP.to_string()), "after the grace: {left}");
+    Ok(())
+}
+
+/// A watch at the old owner itself, whose segments would reach nobody, and one elsewhere, which would hear nothing.
+fn watching(context: &Context) -> Result<()> {
+    let mut trial = Trial::start(context, Setup::default())?;
+    let places = ["r0", "c"];
+    let clients = places.map(|place| trial.watching_client(place));
+    thread::sleep(Duration::from_millis(300));
+    let moved = Instant::now();
+    trial.move_on()?;
+    for (place, client) in places.into_iter().zip(clients) {
+        let lived = client?
+            .join()
+            .map_err(|_| anyhow!("the client in {place} panicked"))??;
+        let (ended, why) = lived
+            .0
+            .with_context(|| format!("the client in {place} waits still"))?;
+        let after = ended.duration_since(moved);
+        println!("  {place}: told {after:?} after the move: {why:?}");
+        ensure!(
+            matches!(
+                why,
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+            ),
+            "{place}: it met {why:?}"
+        );
+        ensure!(
+            after > Duration::from_secs(3) && after < Duration::from_millis(7500),
+            "{place}: it was told after {after:?}"
+        );
+    }
     Ok(())
 }
 

@@ -188,6 +188,26 @@ impl Trial {
             }
         })
     }
+
+    /// One client in a place that says something once and then only listens, as a watch does; how long it lived.
+    pub(super) fn watching_client(&self, place: &str) -> Result<thread::JoinHandle<Result<Lived>>> {
+        let target = self.target();
+        self.arena.inside(place, move || {
+            let mut stream = TcpStream::connect(target)?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            stream.write_all(b"?")?;
+            let mut answer = [0; 64];
+            loop {
+                let why = match stream.read(&mut answer) {
+                    Ok(1..) => continue,
+                    Ok(0) => ErrorKind::UnexpectedEof,
+                    Err(error) => error.kind(),
+                };
+                let waits = matches!(why, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                return Ok(Lived((!waits).then(|| (Instant::now(), why))));
+            }
+        })
+    }
 }
 
 /// When and how a connection ended, if it did.

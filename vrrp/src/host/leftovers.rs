@@ -21,7 +21,7 @@ pub(crate) fn remove_ours(
             } else {
                 128
             };
-        let lingers = found.held.index == LOOPBACK && found.finite;
+        let lingers = found.held.index == LOOPBACK && found.is_finite();
         let ours = found.mark == Some(mark) || configured.contains(&found.held.address);
         if single && ours && !lingers {
             addresses.release(found.held)?;

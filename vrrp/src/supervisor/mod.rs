@@ -247,7 +247,7 @@ fn held(groups: &[GroupPlan]) -> Vec<Held> {
     found
         .unwrap_or_default()
         .into_iter()
-        .filter(|found| found.finite && found.held.index != LOOPBACK)
+        .filter(|found| found.is_finite() && found.held.index != LOOPBACK)
         .filter(|found| configured.contains(&found.held.address))
         .map(|found| found.held)
         .collect()

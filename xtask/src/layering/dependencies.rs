@@ -102,6 +102,7 @@ const HOMES: &[Home] = &[
             "netlink-packet-route",
             "netlink-packet-core",
             "netlink-packet-netfilter",
+            "netlink-packet-sock-diag",
             "netlink-sys",
             "netlink-proto",
         ],

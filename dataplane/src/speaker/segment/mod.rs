@@ -262,7 +262,7 @@ impl Segment {
                 let networks = link
                     .addresses
                     .iter()
-                    .filter(|found| !found.finite || found.prefix_len < 32);
+                    .filter(|found| !found.is_finite() || found.prefix_len < 32);
                 let networks =
                     networks.filter_map(|found| network_of(found.held.address, found.prefix_len));
                 let networks: BTreeSet<_> = networks.collect();
