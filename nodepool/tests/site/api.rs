@@ -87,9 +87,12 @@ impl ClusterApi for FakeApi {
         async move {
             let mut inner = self.site.inner();
             let workloads = inner.workloads.clone();
+            let (speakers, pods) = (inner.speakers.clone(), inner.pods.clone());
             let nodes = inner.nodes.iter_mut().filter(|(_, node)| node.retired);
             let mut objects = Objects {
                 workloads,
+                pods,
+                speakers: (!speakers.is_empty()).then_some(speakers),
                 ..Objects::default()
             };
             for (name, node) in nodes {

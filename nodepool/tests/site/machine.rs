@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) says: String,
     /// More lines of its report.
     pub(crate) further: Vec<String>,
+    /// What it says of its certificates.
+    pub(crate) certificates: String,
 }
 
 const STANDALONE: &str = "/etc/lbnode/kubelet.yaml";
@@ -84,6 +86,7 @@ impl Machine {
         let stdout = match script.id {
             "facts" => self.facts(),
             "read-settings" => self.settings(),
+            "read-certificates" => self.certificates.clone(),
             "leftovers" => String::new(),
             "snapshot" => self.snapshot(&script.args[0]),
             "read-authority" => self.authority.clone().expect("a CA was made"),
