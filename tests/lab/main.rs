@@ -23,6 +23,7 @@ mod runner;
 mod secrets;
 mod services;
 mod shared;
+mod sight;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         services::SCENARIOS,
+        sight::SCENARIOS,
         changes::SCENARIOS,
         upkeep::SCENARIOS,
         secrets::SCENARIOS,
