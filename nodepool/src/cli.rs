@@ -38,13 +38,13 @@ pub enum Command {
     /// Write a commented cluster file, or make a cluster from one
     #[command(subcommand)]
     Create(Create),
-    /// Check a cluster file, or machines and network, and change nothing
+    /// Check a cluster file, machines and network, or a running cluster, and change nothing
     #[command(subcommand)]
     Check(Check),
     /// Bring a cluster to what its file says, one load-balancer node after the other
     #[command(subcommand)]
     Update(Update),
-    /// Show nodes, the virtual IP's owner, proxies and their servers, pools and Services
+    /// Show nodes, the virtual IP's owner, proxies, speakers, pools, Services, versions, and what differs from the file
     Status(Status),
     /// Collect logs, states and recordings of all nodes into one archive, without secrets
     Snapshot(Snapshot),
@@ -172,6 +172,8 @@ pub enum Check {
     Config(CheckConfig),
     /// Check machines and network before anything is installed
     Preflight(CheckPreflight),
+    /// Check a running cluster: 0 all is well, 1 something is broken, 4 a machine does not answer, 5 it differs from the file
+    Cluster(CheckCluster),
     /// Check a Service: its conditions, who answers for its addresses, and whether its ports can be reached
     Service(CheckService),
 }
@@ -196,6 +198,28 @@ pub struct CheckPreflight {
     /// Software.
     #[command(flatten)]
     pub software: Software,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// What the nodes are compared with.
+#[derive(Debug, Args)]
+pub struct Reference {
+    /// Node binary that the nodes should have; default: `lbnode` beside this program, or, without one, what most nodes have
+    #[arg(long, value_name = "FILE")]
+    pub lbnode: Option<PathBuf>,
+}
+
+/// `lbctl check cluster`
+#[derive(Debug, Args)]
+pub struct CheckCluster {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// What the nodes should have.
+    #[command(flatten)]
+    pub reference: Reference,
     /// Form of the output
     #[arg(long, short, value_enum, default_value = "table")]
     pub output: Output,
@@ -274,6 +298,9 @@ pub struct Status {
     /// Cluster and machines.
     #[command(flatten)]
     pub target: Target,
+    /// What the nodes should have.
+    #[command(flatten)]
+    pub reference: Reference,
     /// Form of the output
     #[arg(long, short, value_enum, default_value = "table")]
     pub output: Output,

@@ -1,5 +1,6 @@
 //! `create cluster` against scripted machines: it converges from every interruption, and then does nothing.
 
+mod checkup;
 mod hundred;
 mod packages;
 mod placements;

@@ -26,6 +26,7 @@ mod runner;
 mod secrets;
 mod services;
 mod shared;
+mod sight;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         front_door::SCENARIOS,
         services::SCENARIOS,
         outage::SCENARIOS,
+        sight::SCENARIOS,
         changes::SCENARIOS,
         upkeep::SCENARIOS,
         secrets::SCENARIOS,

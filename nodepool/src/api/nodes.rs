@@ -126,6 +126,10 @@ pub(super) fn node_view(node: Node) -> NodeView {
                 effect: taint.effect,
             })
             .collect(),
+        runtime: status
+            .node_info
+            .as_ref()
+            .map(|info| info.container_runtime_version.clone()),
         version: status
             .node_info
             .map(|info| info.kubelet_version)

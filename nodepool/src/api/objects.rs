@@ -9,6 +9,9 @@ use super::client::{KubeApi, gone};
 use crate::core::rivals::cilium;
 use crate::core::service_view::Objects;
 
+/// Pods of the data plane, as its manifest labels them.
+const OURS: &str = "app in (lb-controller,lb-speaker)";
+
 pub(super) fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
     versioned(group, "v1", kind, plural)
 }
@@ -36,8 +39,17 @@ pub(super) fn valued(object: &DynamicObject, kind: &ApiResource) -> serde_json::
 impl KubeApi {
     /// All objects of a kind; `None`: the API does not know it.
     async fn list(&self, kind: &ApiResource) -> Result<Option<Vec<Value>>, ApiFailure> {
+        self.list_labelled(kind, "").await
+    }
+
+    /// Those of them that have these labels.
+    async fn list_labelled(
+        &self,
+        kind: &ApiResource,
+        labels: &str,
+    ) -> Result<Option<Vec<Value>>, ApiFailure> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), kind);
-        let params = ListParams::default();
+        let params = ListParams::default().labels(labels);
         let what = format!("list {}", kind.plural);
         self.patiently(&what, || async {
             let items = match api.list(&params).await {
@@ -70,6 +82,8 @@ impl KubeApi {
         let daemon_sets = resource("apps", "DaemonSet", "daemonsets");
         let speakers = resource("bundledlb.io", "Speaker", "speakers");
         let services = resource("", "Service", "services");
+        let pods = resource("", "Pod", "pods");
+        let pods = self.list_labelled(&pods, OURS).await?;
         let workloads = self.list_both(&deployments, &daemon_sets).await?;
         let cilium = match cilium::namespace(&workloads) {
             Some(namespace) => self.list_cilium(namespace).await?,
@@ -79,6 +93,7 @@ impl KubeApi {
             pools: self.list(&pools()).await?,
             speakers: self.list(&speakers).await?,
             services: self.list(&services).await?.unwrap_or_default(),
+            pods: pods.unwrap_or_default(),
             workloads,
             cilium,
         })

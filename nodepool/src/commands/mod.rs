@@ -1,5 +1,6 @@
 //! The commands: each reads its input, lets `core` decide and `run` do, and says what came of it.
 
+mod checkup;
 mod cluster_file;
 mod config;
 mod create;
@@ -14,11 +15,13 @@ mod status;
 mod target;
 mod update;
 
+pub use checkup::{Checked, check_cluster};
 pub use create::{Create, Outcome, create};
 pub use preflight::{Look, Looked, look};
 pub use reset::{Reset, reset_nodes};
 pub use snapshot::{Snapshot, Taken, snapshot};
 pub use software::Artefacts;
+pub use status::{Seen, Sight, see};
 pub use update::{Consent, Leave, Update, update};
 
 use crate::cli::{self, Command};
@@ -36,6 +39,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Update(cli::Update::Cluster(args)) => update::run(&args, ui).await,
         Command::Check(cli::Check::Config(args)) => config::check(&args, ui),
         Command::Check(cli::Check::Preflight(args)) => preflight::run(&args, ui).await,
+        Command::Check(cli::Check::Cluster(args)) => checkup::run(&args, ui).await,
         Command::Check(cli::Check::Service(args)) => service::check(&args, ui).await,
         Command::Explain(cli::Explain::Owner(args)) => service::explain(&args, ui).await,
         Command::Status(args) => status::run(&args, ui).await,

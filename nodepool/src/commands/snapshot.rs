@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::status;
+use super::status::{self, Sight};
 use super::target::Target;
 use crate::cli;
 use crate::core::desired::Desired;
@@ -65,11 +65,17 @@ pub(super) async fn run(args: &cli::Snapshot, ui: Ui) -> Result<(), Failure> {
 pub async fn snapshot(world: &World<'_>, input: Snapshot<'_>) -> Result<Taken, Failure> {
     let now = jiff::Zoned::now();
     let fleet = Fleet::connect(world, input.desired).await?;
-    let (nodes, api, picture) = futures::join!(
+    let sight = Sight {
+        desired: input.desired,
+        workspace: input.workspace,
+        lbnode: None,
+    };
+    let (nodes, api, seen) = futures::join!(
         from_nodes(world, &fleet),
         from_api(world, input.workspace),
-        status::look(world, &fleet, input.desired, input.workspace),
+        status::see(world, &fleet, sight),
     );
+    let picture = seen.picture;
     let missing = nodes.iter().filter_map(|entry| {
         let path = entry.path.strip_suffix(UNREACHABLE)?;
         Some(

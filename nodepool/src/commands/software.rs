@@ -1,11 +1,11 @@
 //! What goes onto the machines: bundle or packages, node binary, CNI manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::error::{Exit, Failure};
-use crate::lbnode::Lbnode;
+use crate::lbnode::{Lbnode, LbnodeFailure};
 use crate::manifest::kubeadm::Software;
 use crate::packages::Packages;
 use crate::workspace::expand_home;
@@ -48,10 +48,7 @@ impl Artefacts {
             )
         });
         let packages = packages.transpose()?;
-        let lbnode = Lbnode::load(&lbnode_path(args)).map_err(|failure| {
-            Failure::failed(failure.to_string())
-                .hint("pass the node binary for the machines' architecture with `--lbnode FILE`")
-        })?;
+        let lbnode = Lbnode::load(&lbnode_path(args.lbnode.as_deref())).map_err(unusable)?;
         let cni = args.cni.as_ref().map(|path| {
             let name = path.display().to_string();
             let text = std::fs::read_to_string(path)
@@ -85,12 +82,29 @@ impl Artefacts {
     }
 }
 
+/// The node binary that the nodes are compared with; `None`: none was named, and there is none beside this program.
+pub(super) fn reference(named: Option<&Path>) -> Result<Option<Lbnode>, Failure> {
+    match Lbnode::load(&lbnode_path(named)) {
+        Ok(lbnode) => Ok(Some(lbnode)),
+        Err(_) if named.is_none() => Ok(None),
+        Err(failure) => Err(unusable(failure)),
+    }
+}
+
+fn unusable(failure: LbnodeFailure) -> Failure {
+    Failure::failed(failure.to_string())
+        .hint("pass the node binary for the machines' architecture with `--lbnode FILE`")
+}
+
 /// `--lbnode`, or the file of that name beside this program.
-fn lbnode_path(args: &cli::Software) -> PathBuf {
-    args.lbnode.clone().unwrap_or_else(|| {
-        let beside = std::env::current_exe()
-            .ok()
-            .and_then(|me| Some(me.parent()?.join("lbnode")));
-        beside.unwrap_or_else(|| PathBuf::from("lbnode"))
-    })
+fn lbnode_path(named: Option<&Path>) -> PathBuf {
+    named.map_or_else(
+        || {
+            let beside = std::env::current_exe()
+                .ok()
+                .and_then(|me| Some(me.parent()?.join("lbnode")));
+            beside.unwrap_or_else(|| PathBuf::from("lbnode"))
+        },
+        Path::to_owned,
+    )
 }

@@ -34,6 +34,8 @@ pub struct NodeView {
     pub taints: Vec<Taint>,
     /// Version of the kubelet.
     pub version: String,
+    /// Container runtime with its version: `containerd://1.7.24`.
+    pub runtime: Option<String>,
     /// Addresses inside the cluster.
     pub addresses: Vec<IpAddr>,
     /// Nothing new is placed on it (`spec.unschedulable`).

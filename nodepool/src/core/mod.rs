@@ -5,8 +5,11 @@
 //! API objects ───► ClusterView ┼─► plan ─► stages of steps ─► (crate::run does them)
 //! cluster file ──► desired ───┘
 //!                  facts ─► preflight ─► findings
+//!      pages, objects, facts ─► status ─► checkup ─► rows
 //! ```
 
+pub mod certificate;
+pub mod checkup;
 pub mod cluster_view;
 pub mod desired;
 pub mod facts;

@@ -32,12 +32,12 @@ pub fn probe(id: &'static str, run: &str, words: &[String]) -> Script {
     words.iter().fold(script, |script, word| script.arg(word))
 }
 
-/// The status pages of the routers and of the proxy, a line each: `vrrp JSON`, `proxy JSON`, or `… unreachable`.
+/// The status pages of the routers, the proxy and the speaker, a line each: `vrrp JSON`, `proxy JSON`, or `… unreachable`.
 pub fn role_status() -> Script {
     Script::query(
         "role-status",
         "printf 'hostname %s\\n' \"$(hostname | tr 'A-Z' 'a-z')\"\n\
-         for role in vrrp:11003 proxy:11000; do\n\
+         for role in vrrp:11003 proxy:11000 speaker:11004; do\n\
          page=$(timeout 5 lbnode get \"http://127.0.0.1:${role#*:}/status\" 2>/dev/null | tr '\\n' ' ') || page=\n\
          printf '%s %s\\n' \"${role%:*}\" \"${page:-unreachable}\"\n\
          done\n\
@@ -53,6 +53,20 @@ pub fn read_settings() -> Script {
         "for name in vrrp proxy; do sed \"s/^/$name|/\" \"/etc/lbnode/$name.yaml\" 2>/dev/null; done\n\
          printf 'lbnode|%s\\n' \"$(lbnode version 2>/dev/null | head -n 1)\"; exit 0",
     )
+}
+
+/// The certificates that kubeadm has made on the machine, and what the load balancers trust: `cert MODE PATH BASE64`, a line
+/// each. Nothing with a key in it is opened.
+pub fn read_certificates() -> Script {
+    Script::query(
+        "read-certificates",
+        "for file in /etc/lbnode/ca.crt /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do\n\
+         [ -f \"$file\" ] || continue\n\
+         body=$(sed -n '/^-----BEGIN CERTIFICATE-----/,/^-----END CERTIFICATE-----/{/^-----END/q;/^-----/d;p}' \"$file\" | tr -d '\\r\\n ')\n\
+         printf 'cert %s %s %s\\n' \"$(stat -c %a \"$file\")\" \"$file\" \"$body\"\n\
+         done; exit 0",
+    )
+    .secret_output()
 }
 
 /// Longest collection of what is worth knowing about a node.

@@ -87,6 +87,8 @@ impl ClusterApi for FakeApi {
         async move {
             let mut inner = self.site.inner();
             let workloads = inner.workloads.clone();
+            let (speakers, pods) = (inner.speakers.clone(), inner.pods.clone());
+            let told = !speakers.is_empty();
             let begun = if inner.slow_speakers == 0 {
                 "Serving"
             } else {
@@ -95,6 +97,8 @@ impl ClusterApi for FakeApi {
             inner.slow_speakers = inner.slow_speakers.saturating_sub(1);
             let mut objects = Objects {
                 workloads,
+                pods,
+                speakers: told.then_some(speakers),
                 ..Objects::default()
             };
             for (name, node) in &mut inner.nodes {
@@ -105,7 +109,7 @@ impl ClusterApi for FakeApi {
                 if holds {
                     objects.services.push(service());
                 }
-                if holds || node.labels.contains_key(LBNODE_LABEL) {
+                if holds || !told && node.labels.contains_key(LBNODE_LABEL) {
                     let held = json!([{"address": "10.10.0.210", "term": 1}]);
                     objects.speakers.get_or_insert_default().push(json!({
                         "metadata": {"name": name},

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nodepool::core::cluster_view::BalancerPod;
 use nodepool::remote::{Output, Script};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Inner, Machine};
 
@@ -194,16 +194,26 @@ impl Inner {
             let shown = self.balancers.shown.get(&(address, (*name).to_owned()));
             shown.is_some_and(|shown| shown.pod.ready)
         });
-        let router = if self.balancers.owner == Some(address) && well {
-            r#"{"state":"active"}"#
-        } else if well {
-            r#"{"state":"backup"}"#
+        let owner = self.balancers.owner;
+        let state = if owner == Some(address) {
+            "active"
         } else {
-            "unreachable"
+            "backup"
+        };
+        let router = match owner.map(|owner| self.node_ip(owner)) {
+            _ if !well => "unreachable".to_owned(),
+            None => json!({ "state": state }).to_string(),
+            Some(owner) => {
+                let own = self.node_ip(address);
+                let heard = (owner != own).then_some(owner);
+                let routers = json!([{ "activePeer": heard, "source": own }]);
+                json!({ "state": state, "since": "s", "why": "w", "routers": routers }).to_string()
+            }
         };
         let stdout = format!(
-            "hostname {}\nvrrp {router}\nproxy {{\"servers\":[]}}\nversion lbnode 0\n",
-            machine.hostname
+            "hostname {}\nvrrp {router}\nproxy {}\nversion lbnode 0\n",
+            machine.hostname,
+            json!({ "servers": servers(machine) })
         );
         Output {
             status: 0,
@@ -211,6 +221,19 @@ impl Inner {
             stderr: String::new(),
         }
     }
+}
+
+/// The API servers that its proxy was told of, all of them well.
+fn servers(machine: &Machine) -> Vec<Value> {
+    let Some(text) = machine.texts.get("/etc/lbnode/proxy.yaml") else {
+        return Vec::new();
+    };
+    let settings: Value = serde_saphyr::from_str(text).expect("settings");
+    let servers = settings["backend"]["servers"].as_array();
+    let servers = servers.into_iter().flatten();
+    servers
+        .map(|server| json!({ "name": server["name"], "state": "up" }))
+        .collect()
 }
 
 fn peers(machine: &Machine) -> BTreeSet<IpAddr> {

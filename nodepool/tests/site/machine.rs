@@ -49,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) packages: BTreeSet<String>,
     /// An installation was begun.
     pub(crate) installing: bool,
+    /// What it says of its certificates.
+    pub(crate) certificates: String,
 }
 
 const STANDALONE: &str = "/etc/lbnode/kubelet.yaml";
@@ -90,6 +92,7 @@ impl Machine {
         let stdout = match script.id {
             "facts" => self.facts(),
             "read-settings" => self.settings(),
+            "read-certificates" => self.certificates.clone(),
             "leftovers" => String::new(),
             "snapshot" => self.snapshot(&script.args[0]),
             "read-authority" => self.authority.clone().expect("a CA was made"),

@@ -17,12 +17,13 @@ use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
 use nodepool::commands::{
-    Artefacts, Consent, Create, Leave, Look, Looked, Outcome, Reset, Snapshot, Taken, Update,
-    create, look, reset_nodes, snapshot, update,
+    Artefacts, Checked, Consent, Create, Leave, Look, Looked, Outcome, Reset, Sight, Snapshot,
+    Taken, Update, check_cluster, create, look, reset_nodes, see, snapshot, update,
 };
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
 use nodepool::core::preflight::network::Listening;
+use nodepool::core::status::Picture;
 use nodepool::error::Failure;
 use nodepool::lbnode::Lbnode;
 use nodepool::oci::Archive;
@@ -76,6 +77,10 @@ pub(crate) struct Inner {
     pub(crate) workloads: Vec<serde_json::Value>,
     /// Looks until the speakers serve.
     pub(crate) slow_speakers: u32,
+    /// Speakers as they report themselves.
+    pub(crate) speakers: Vec<serde_json::Value>,
+    /// Pods of the data plane.
+    pub(crate) pods: Vec<serde_json::Value>,
     /// The manifest that the API refuses.
     pub(crate) refuses: Option<String>,
     /// kubeadm's configuration of the cluster, as it was made.
@@ -115,6 +120,8 @@ impl Site {
             collected: Vec::new(),
             workloads: Vec::new(),
             slow_speakers: 0,
+            speakers: Vec::new(),
+            pods: Vec::new(),
             refuses: None,
             made: serde_json::Value::Null,
             dark: BTreeSet::new(),
@@ -227,6 +234,33 @@ impl Site {
             archive: None,
         };
         snapshot(&world, input).await
+    }
+
+    /// What `lbctl status` shows.
+    pub(crate) async fn status(&self) -> Result<Picture, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "status");
+        let world = self.world(&interrupt, &log);
+        let fleet = Fleet::connect(&world, &self.desired).await?;
+        Ok(see(&world, &fleet, self.sight(&workspace)).await.picture)
+    }
+
+    /// One `lbctl check cluster`.
+    pub(crate) async fn check_cluster(&self) -> Result<Checked, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "check cluster");
+        let world = self.world(&interrupt, &log);
+        check_cluster(&world, self.sight(&workspace)).await
+    }
+
+    fn sight<'a>(&'a self, workspace: &'a Workspace) -> Sight<'a> {
+        Sight {
+            desired: &self.desired,
+            workspace,
+            lbnode: Some(&self.artefacts.lbnode),
+        }
     }
 
     /// The look that `lbctl check preflight` takes.

@@ -33,6 +33,13 @@ impl ServiceView {
                 ));
                 continue;
             }
+            if speaker.ready == Some(false) {
+                let why = speaker.why.as_deref().unwrap_or("no reason given");
+                let since = speaker.since.as_deref().unwrap_or("unknown");
+                problems.push(format!(
+                    "the speaker of {node} is not ready since {since}: {why}"
+                ));
+            }
             let silent = speaker.silent.iter().filter(|other| !is_lost(other));
             let silent: Vec<&str> = silent.map(String::as_str).collect();
             if !silent.is_empty() {
@@ -130,6 +137,7 @@ impl SpeakerState {
             "Listening" | "Acquainted" => {
                 "it has just started, or does not hear the others yet".to_owned()
             }
+            "" => "it has not reported yet".to_owned(),
             other => format!("it reports the phase `{other}`"),
         }
     }

@@ -1,10 +1,13 @@
 //! Pools, Services and speakers as the API holds them, made into what people ask: who has which address, and why not.
 
 mod explain;
+mod pods;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
+
+pub use pods::PodState;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +23,8 @@ pub struct Objects {
     pub speakers: Option<Vec<Value>>,
     /// Services of every type.
     pub services: Vec<Value>,
+    /// Pods of our controller and speakers.
+    pub pods: Vec<Value>,
     /// Deployments and DaemonSets of all namespaces.
     pub workloads: Vec<Value>,
     /// Cilium's pools, policies and settings, where it runs.
@@ -32,6 +37,8 @@ pub struct Objects {
 pub struct ServiceView {
     /// Pools by name.
     pub pools: Vec<PoolState>,
+    /// Pods of the controller by node; one of them leads.
+    pub controllers: Vec<PodState>,
     /// Speakers by node.
     pub speakers: Vec<SpeakerState>,
     /// Services of `type: LoadBalancer` by namespace and name, one entry for each address.
@@ -47,6 +54,8 @@ pub struct ServiceView {
 pub struct PoolState {
     /// Its name.
     pub pool: String,
+    /// Only who asks for it gets an address of it.
+    pub manual: bool,
     /// Addresses in use and in all.
     pub ipv4: Usage,
     /// The same of the other family.
@@ -67,16 +76,31 @@ pub struct Usage {
     pub assigned: String,
     /// Addresses in all.
     pub total: String,
+    /// Addresses that are left.
+    pub available: String,
 }
 
-/// A speaker as it reports itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A speaker as it reports itself, and its pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SpeakerState {
     /// Its node.
     pub node: String,
-    /// Where it is in its life.
+    /// Where it is in its life; empty while it has not reported.
     pub phase: String,
+    /// Whether its pod is ready: it has a key for the heartbeats and knows its addresses. Absent: there is no pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// Since when it is, or is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Addresses that it answers for.
+    pub addresses: u64,
+    /// Other speakers whose heartbeats it hears.
+    pub hears: Vec<String>,
     /// Other speakers it does not hear.
     pub silent: Vec<String>,
     /// Most of the others do not hear it: what it reported last is history.
@@ -104,6 +128,12 @@ pub struct ServiceState {
     /// Why nobody gets in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// No other program serves it by its class.
+    #[serde(skip)]
+    pub ours: bool,
 }
 
 /// A speaker's hold on an address.
@@ -157,14 +187,10 @@ pub fn view(objects: &Objects) -> ServiceView {
         .flat_map(|service| states(service, &heard))
         .collect();
     services.sort_by(|a, b| (&a.service, a.address).cmp(&(&b.service, b.address)));
-    let mut speakers: Vec<SpeakerState> = heard
-        .into_iter()
-        .map(|one| speaker(one, false))
-        .chain(lost.into_iter().map(|one| speaker(one, true)))
-        .collect();
-    speakers.sort_by(|a, b| a.node.cmp(&b.node));
+    let speakers = speakers_beside_pods(&heard, &lost, pods::pods(&objects.pods, "lb-speaker"));
     ServiceView {
         pools,
+        controllers: pods::pods(&objects.pods, "lb-controller"),
         speakers,
         services,
         rivals: rivals::rivals(&objects.workloads, &objects.cilium),
@@ -176,12 +202,14 @@ fn pool(object: &Value) -> PoolState {
     let usage = |family: &str| Usage {
         assigned: text(&status[family]["assigned"]),
         total: text(&status[family]["total"]),
+        available: text(&status[family]["available"]),
     };
     let ready = list(&status["conditions"])
         .iter()
         .find(|one| one["type"] == "Ready");
     PoolState {
         pool: name(object),
+        manual: object["spec"]["manualAssign"] == true,
         ipv4: usage("ipv4"),
         ipv6: usage("ipv6"),
         ready: ready.is_some_and(|one| one["status"] == "True"),
@@ -193,20 +221,59 @@ fn pool(object: &Value) -> PoolState {
     }
 }
 
-fn speaker(object: &Value, lost: bool) -> SpeakerState {
+/// Every speaker that has reported, and every pod of one that has not, by node.
+fn speakers_beside_pods(
+    heard: &[&Value],
+    lost: &[&Value],
+    pods: Vec<PodState>,
+) -> Vec<SpeakerState> {
+    let names: Vec<String> = heard.iter().map(|one| name(one)).collect();
+    let living = heard.iter().map(|one| speaker(one, false, &names));
+    let history = lost.iter().map(|one| speaker(one, true, &[]));
+    let mut speakers: Vec<SpeakerState> = living.chain(history).collect();
+    for pod in pods.into_iter().filter(|pod| !pod.node.is_empty()) {
+        let place = speakers.iter().position(|one| one.node == pod.node);
+        let place = place.unwrap_or_else(|| {
+            speakers.push(SpeakerState {
+                node: pod.node.clone(),
+                ..SpeakerState::default()
+            });
+            speakers.len() - 1
+        });
+        if let Some(speaker) = speakers.get_mut(place) {
+            speaker.ready = Some(pod.ready);
+            speaker.since = pod.since;
+            speaker.why = pod.why;
+        }
+    }
+    speakers.sort_by(|a, b| a.node.cmp(&b.node));
+    speakers
+}
+
+/// `others`: who could be heard.
+fn speaker(object: &Value, lost: bool, others: &[String]) -> SpeakerState {
     let status = &object["status"];
     let interfaces = list(&status["interfaces"]).iter();
     let up = interfaces.filter(|one| one["up"] == true);
+    let node = name(object);
+    let silent: Vec<String> = list(&status["silent"]).iter().map(text).collect();
+    let hears = others.iter().filter(|other| **other != node);
+    let hears = hears.filter(|other| !silent.contains(other));
     SpeakerState {
-        node: name(object),
+        hears: hears.cloned().collect(),
         phase: text(&status["phase"]),
-        silent: list(&status["silent"]).iter().map(text).collect(),
+        addresses: status["count"]
+            .as_u64()
+            .unwrap_or_else(|| list(&status["addresses"]).len() as u64),
         lost,
         networks: up
             .flat_map(|one| list(&one["networks"]))
             .map(text)
             .collect(),
         version: text(&status["version"]),
+        node,
+        silent,
+        ..SpeakerState::default()
     }
 }
 
@@ -237,7 +304,12 @@ fn states(service: &Value, speakers: &[&Value]) -> Vec<ServiceState> {
                 format!("{protocol}/{}", port["port"])
             })
             .collect(),
-        problem: problem(service),
+        problem: unmet(service).map(|one| {
+            let (reason, message) = (text(&one["reason"]), text(&one["message"]));
+            format!("{reason}: {message}")
+        }),
+        since: unmet(service).and_then(|one| one["lastTransitionTime"].as_str().map(str::to_owned)),
+        ours: class(service).is_none_or(|class| class == CLASS),
         ..ServiceState::default()
     };
     let ingress = list(&service["status"]["loadBalancer"]["ingress"]);
@@ -259,7 +331,7 @@ fn states(service: &Value, speakers: &[&Value]) -> Vec<ServiceState> {
 
 /// Why a Service about which nothing is said has no address.
 fn waits(service: &Value) -> String {
-    match service["spec"]["loadBalancerClass"].as_str() {
+    match class(service) {
         Some(class) if class != CLASS => format!(
             "no address yet: its loadBalancerClass is `{class}`, which is another program's (ours is `{CLASS}`, or none)"
         ),
@@ -267,17 +339,15 @@ fn waits(service: &Value) -> String {
     }
 }
 
+fn class(service: &Value) -> Option<&str> {
+    service["spec"]["loadBalancerClass"].as_str()
+}
+
 /// The first condition of ours that does not hold.
-fn problem(service: &Value) -> Option<String> {
+fn unmet(service: &Value) -> Option<&Value> {
     let conditions = list(&service["status"]["conditions"]).iter();
-    let ours = conditions.filter(|one| text(&one["type"]).starts_with("bundledlb.io/"));
-    let mut unmet = ours.filter(|one| one["status"] == "False");
-    let one = unmet.next()?;
-    Some(format!(
-        "{}: {}",
-        text(&one["reason"]),
-        text(&one["message"])
-    ))
+    let mut ours = conditions.filter(|one| text(&one["type"]).starts_with("bundledlb.io/"));
+    ours.find(|one| one["status"] == "False")
 }
 
 /// Who claims `address`, the claim that counts first.

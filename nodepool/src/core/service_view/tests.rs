@@ -43,6 +43,7 @@ fn objects() -> Objects {
             speaker("tired", "Leaving", "10.0.0.0/24", &[]),
         ]),
         services: array(services),
+        pods: Vec::new(),
         workloads: Vec::new(),
         cilium: Vec::new(),
     }

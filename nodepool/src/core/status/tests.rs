@@ -91,3 +91,68 @@ fn a_node_that_is_not_emptied_yet_is_missed() {
         Some("2026-01-01T00:00:00Z")
     );
 }
+
+#[test]
+fn a_speaker_s_page_is_known_without_the_api() {
+    let desired = desired();
+    let picture = picture(&desired, Err("timed out".to_owned()), |_| {
+        let text = r#"speaker {"phase":"Serving","count":2,"addresses":[],"silent":["m9"],"version":"0.1.0"}"#;
+        Ok(Pages::parse(text))
+    });
+    let json = serde_json::to_value(&picture.nodes[0]).expect("JSON");
+    let expected = serde_json::json!({"phase": "Serving", "addresses": 2, "silent": ["m9"]});
+    assert_eq!(json["speaker"], expected);
+    assert_eq!(Pages::parse("speaker unreachable").speaker, None);
+}
+
+#[test]
+fn versions_are_counted_and_a_mixture_is_a_problem() {
+    let desired = desired();
+    let mut view = view(&desired, None);
+    for node in view.nodes.values_mut() {
+        node.ready = true;
+        node.version = "v1.36.3".to_owned();
+        node.runtime = Some("containerd://1.7.24".to_owned());
+    }
+    let shown = |view: &ClusterView| {
+        picture(&desired, Ok(view), |machine| {
+            let mut machines = desired.machines.iter();
+            let at = machines.position(|one| one == machine);
+            let at = at.expect("a machine of the file");
+            Ok(pages(
+                &format!("m{at}"),
+                if at == 0 { ACTIVE } else { BACKUP },
+            ))
+        })
+    };
+    let alike = shown(&view);
+    let names: Vec<_> = alike.versions.iter().map(|one| one.component).collect();
+    assert_eq!(names, ["kubelet", "containerd"]);
+    assert_eq!(alike.versions[1].versions[0].version, "1.7.24");
+    view.nodes.get_mut("m2").expect("a node").version = "v1.35.0".to_owned();
+    let mixed = shown(&view);
+    assert!(mixed.versions[0].mixed && !mixed.versions[1].mixed);
+    let problems = mixed.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let words = "kubelet is not the same everywhere: v1.35.0 on m2; v1.36.3 on m0, m1";
+    assert!(problems[0].starts_with(words), "{problems:?}");
+}
+
+#[test]
+fn the_images_of_a_node_s_pods_are_named_once() {
+    let desired = desired();
+    let view = view(&desired, None);
+    let mut picture = picture(&desired, Ok(&view), |_| Ok(pages("m0", ACTIVE)));
+    let pod = |name: &str, digest: &str| BalancerPod {
+        node: "m0".to_owned(),
+        name: name.to_owned(),
+        image_digest: digest.to_owned(),
+        ..BalancerPod::default()
+    };
+    let mut pods = vec![pod("lb-vrrp", "sha256:a"), pod("lb-proxy", "sha256:a")];
+    picture.add_objects(&Objects::default(), &pods);
+    assert_eq!(picture.nodes[0].images, ["sha256:a"]);
+    pods.push(pod("lb-vrrp", "sha256:b"));
+    picture.add_objects(&Objects::default(), &pods);
+    assert_eq!(picture.nodes[0].images, ["sha256:a", "sha256:b"]);
+}

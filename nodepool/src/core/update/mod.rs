@@ -12,6 +12,7 @@
 //! A *turn* writes the files of one node's API load balancer and restarts it. Nodes that are not well come first, then
 //! the backups, then the owner of the virtual IP; between two turns everybody who is as he should be must be well.
 
+mod drift;
 mod forget;
 mod health;
 mod maintenance;
@@ -23,6 +24,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use drift::{Drift, Inspected, drift};
 pub use forget::{forgotten, would_forget};
 pub use health::{Balancer, Balancers};
 pub use maintenance::{Pause, Pauses, in_maintenance, leaves_too_few, pauses, rests, still_in_use};

@@ -1,5 +1,6 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
+mod certificates;
 mod packages;
 mod removal;
 mod snapshot;

@@ -1,3 +1,4 @@
+mod drift;
 mod releases;
 mod removal;
 mod standing;

@@ -62,7 +62,10 @@ fn who_was_restarted_must_hear_the_owner_before_the_next() {
             pod.image_digest = "sha256:new".to_owned();
         }
         let mut router = router("backup");
-        router.routers = vec![Hearing { active_peer: peer }];
+        router.routers = vec![Hearing {
+            active_peer: peer,
+            ..Hearing::default()
+        }];
         balancer.pages = Ok(Pages {
             vrrp: Some(router),
             ..Pages::default()
