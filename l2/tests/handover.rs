@@ -8,43 +8,15 @@
     reason = "a test stops where it is wrong"
 )]
 
+mod judge;
+
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Command;
 use std::time::Duration;
 
-use l2::linux::guard::Guard;
 use l2::linux::handover::{Handover, Own, PassOn, Silence};
 use l2::linux::nftables::Family;
-use nix::sched::{CloneFlags, unshare};
 
-/// A fresh network namespace for this thread, if this host gives one.
-fn alone() -> bool {
-    let possible = unshare(CloneFlags::CLONE_NEWNET).is_ok() && nft("list tables").is_some();
-    if !possible {
-        eprintln!("SKIPPED: needs root and `nft`");
-    }
-    possible
-}
-
-fn nft(words: &str) -> Option<String> {
-    let output = Command::new("nft").args(words.split(' ')).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() || text.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.status.success().then_some(text)
-}
-
-/// A listing with one space between words and without what changes by itself.
-fn plain(text: &str) -> String {
-    let words = text.split_whitespace().scan(false, |skip, word| {
-        let was = std::mem::replace(skip, word == "expires");
-        Some((word != "expires" && !was).then_some(word))
-    });
-    words.flatten().collect::<Vec<_>>().join(" ")
-}
+use judge::{alone, nft, plain, settled};
 
 fn pass_on(addresses: &[&str], predecessor: &str) -> PassOn {
     PassOn {
@@ -128,49 +100,6 @@ fn nft_reads_what_a_successor_does_whose_packet_filter_translates() {
 }
 
 #[test]
-fn nft_reads_what_ends_here_when_nobody_translates_it() {
-    if !alone() {
-        return;
-    }
-    let mut guard = Guard::open("ours-1").unwrap();
-    let mut addresses: Vec<IpAddr> = ["192.0.2.100", "2001:db8::100"]
-        .map(|one| one.parse().unwrap())
-        .to_vec();
-    guard.set(&addresses).unwrap();
-    for (family, kind, address, redirect) in [
-        ("ip", "ipv4_addr", "192.0.2.100", "icmp gateway @answered"),
-        (
-            "ip6",
-            "ipv6_addr",
-            "2001:db8::100",
-            "icmpv6 type nd-redirect @th,64,128 @answered",
-        ),
-    ] {
-        let seen = plain(&nft(&format!("-s list table {family} ours-1")).unwrap());
-        // Newer ones have a name for it.
-        let seen = seen.replace("icmpv6 taddr", "icmpv6 type nd-redirect @th,64,128");
-        let expected = format!(
-            "table {family} ours-1 {{ \
-            set answered {{ type {kind} size 1 flags timeout elements = {{ {address} }} }} \
-            chain routed {{ type filter hook forward priority filter + 10; policy accept; \
-            {family} daddr @answered counter drop }} \
-            chain sent {{ type filter hook output priority filter; policy accept; {redirect} drop }} }}"
-        );
-        assert_eq!(settled(&seen), settled(&expected));
-    }
-    // Many more than one message holds, and none at all.
-    addresses = (0..5000u32)
-        .map(|number| Ipv4Addr::from(0x0a00_0000 + number).into())
-        .collect();
-    guard.set(&addresses).unwrap();
-    assert!(nft("list table ip6 ours-1").is_none());
-    let seen = nft("list table ip ours-1").unwrap();
-    assert_eq!(seen.matches("10.0.").count(), 5000);
-    guard.set(&[]).unwrap();
-    assert_eq!(nft("list tables").unwrap(), "");
-}
-
-#[test]
 fn nft_reads_what_a_predecessor_does() {
     if !alone() {
         return;
@@ -190,14 +119,6 @@ fn nft_reads_what_a_predecessor_does() {
         chain said { type filter hook output priority filter; policy accept; \
         arp operation request arp saddr ip @moved arp saddr ip set 192.0.2.1 } }";
     assert_eq!(settled(&seen), settled(expected));
-}
-
-/// Spelling of one thing that versions of `nft` differ in.
-fn settled(text: &str) -> String {
-    text.replace("(syn|ack)", "(syn | ack)")
-        .replace(" , ", ", ")
-        .replace("syn / syn,ack", "& (syn | ack) == syn")
-        .replace(" flags timeout timeout", " timeout")
 }
 
 #[test]

@@ -107,18 +107,33 @@ fn a_service_answers(context: &Context) -> Result<()> {
     })
 }
 
-/// What no Service has ends at the node: nobody is told of another way, and no packet goes round until its time is over.
+/// What no Service has ends at the node: no packet goes round until its time is over, nobody is told of a shorter way, and the node
+/// does not ask the segment for an address that it answers for itself.
 fn no_other_port_answers(cluster: &Cluster<'_>, address: Ipv4Addr) -> Result<()> {
-    let target = SocketAddr::from((address, 81));
-    let result = cluster.lab.within(Place::Outside, || {
-        Ok(TcpStream::connect_timeout(&target, TIMEOUT).map(drop))
-    })?;
-    let kind = result.map_err(|error| error.kind());
-    ensure!(
-        kind == Err(ErrorKind::TimedOut),
-        "a port that no Service has says {kind:?}"
-    );
     let owner = cluster.lab.arp_owner(address)?.context("an owner")?;
+    let number = address.to_bits();
+    // Announcements are requests of the address itself.
+    let said = cluster.lab.capture(
+        owner,
+        &format!(
+            "(icmp[icmptype] = icmp-redirect and icmp[24:4] = {number:#x}) or \
+             (arp[6:2] = 1 and arp[24:4] = {number:#x} and arp[14:4] != {number:#x})"
+        ),
+    )?;
+    let target = SocketAddr::from((address, 81));
+    // Only a neighbour can be told of a shorter way.
+    for place in [Place::Client, Place::Outside] {
+        let result = cluster.lab.within(place, || {
+            Ok(TcpStream::connect_timeout(&target, TIMEOUT).map(drop))
+        })?;
+        let kind = result.map_err(|error| error.kind());
+        ensure!(
+            kind == Err(ErrorKind::TimedOut),
+            "to {place} a port that no Service has says {kind:?}"
+        );
+    }
+    let said = said.finish()?;
+    ensure!(said.is_empty(), "{owner} says of {address}: {said:#?}");
     let table = "nft list table ip lbnode-speaker-guard";
     let guarded = cluster.lab.ssh_ok(owner, table)?;
     ensure!(

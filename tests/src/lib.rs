@@ -6,6 +6,7 @@
 //! * [`host`]: what a host must have, and the two ways to run a machine on it.
 //! * [`api`]: requests to a cluster's API whose latency is measured.
 //! * [`bundle`]: Kubernetes compiled from its Go modules into a directory that `lbctl` installs from.
+//! * [`capture`]: what a machine sends.
 //! * [`prober`]: a client that opens a new connection all the time and tells when it failed.
 //! * [`cluster`]: a cluster made by `lbctl` on machines of a lab.
 //! * [`duel`]: virtual routers of two makers under the same faults.
@@ -24,6 +25,7 @@
 
 pub mod api;
 pub mod bundle;
+pub mod capture;
 pub mod cluster;
 pub mod duel;
 pub mod e2e;

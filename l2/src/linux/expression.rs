@@ -117,6 +117,11 @@ pub(super) fn came_by_ethernet() -> [Expression; 2] {
     ]
 }
 
+/// The interface that it goes out by, into the first register.
+pub(super) fn way_out() -> Expression {
+    fact(MetaKey::Oif)
+}
+
 /// It is TCP.
 pub(super) fn is_tcp() -> [Expression; 2] {
     const TCP: u8 = 6;

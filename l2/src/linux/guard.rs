@@ -5,39 +5,42 @@
 //! has, packets that come before kube-proxy knows the Service) the kernel would route to the segment again, where the next node may do the
 //! same until the packet's time is over; it would tell the sender of a shorter way to the address; and connection tracking would remember the
 //! connection untranslated for two minutes. So it ends here.
+//!
+//! Only what would leave by an interface on which this node answers for addresses: network plug-ins that serve Services without
+//! kube-proxy route an address untranslated to an interface of their own (Antrea's proxyAll to `antrea-gw0`), and that passes.
+//!
+//! The table is the socket's (Linux 5.12): the kernel removes it when the process ends, however it ends, and nobody else can change or flush it.
+//! Older kernels have a table like any other: it stays behind when the process is killed, and goes with `nft flush ruleset`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::Register;
 
-use super::expression::{Field, Set, count, discard, is_protocol};
-use super::layout::Layout;
+use super::expression::{Field, Set, count, discard, is_protocol, way_out};
+use super::layout::{Layout, fill, interfaces, number};
 use super::nftables::{Batch, Entry, Family, Tables};
 
-const ANSWERED: Set = Set {
-    name: "answered",
-    number: 1,
-};
-/// Keys stay until the table goes.
-const FOR_EVER: Duration = Duration::ZERO;
-/// What is routed to others, after kube-proxy's rejections.
-const ROUTED: Entry = Entry {
-    hook: 2,
-    priority: 10,
-};
-/// What this host itself sends.
-const SENT: Entry = Entry {
-    hook: 3,
-    priority: 0,
-};
+/// What is guarded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guarded {
+    /// Addresses that this node answers for.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Indices of the interfaces on which it does.
+    pub segments: BTreeSet<u32>,
+}
 
-/// Makes and removes the table.
+/// Makes, changes and removes the table.
 #[derive(Debug)]
 pub struct Guard {
     tables: Tables,
     name: String,
+    /// Whether the table is this socket's; `None` before the first one.
+    owned: Option<bool>,
+    /// Where there is one, as far as this process knows.
+    made: BTreeSet<Family>,
 }
 
 impl Guard {
@@ -49,38 +52,142 @@ impl Guard {
         Ok(Self {
             tables: Tables::open()?,
             name: name.into(),
+            owned: None,
+            made: BTreeSet::new(),
         })
     }
 
-    /// Guards these addresses from now on, in place of all others.
+    /// Whether the table goes with this process and nobody else can remove it. If not, it has to be set again now and then.
+    pub fn is_owned(&self) -> bool {
+        self.owned == Some(true)
+    }
+
+    /// Guards this from now on, in place of everything else; without an address or a segment there is no table. What
+    /// is to be done for IPv6 is done also when IPv4 fails.
     ///
     /// # Errors
-    /// The kernel's: missing CAP_NET_ADMIN.
-    pub fn set(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+    /// The kernel's, the first of them: missing CAP_NET_ADMIN, no packet filter, a table of this name that another process owns.
+    pub fn set(&mut self, what: &Guarded) -> io::Result<()> {
+        let mut result = Ok(());
         for family in [Family::Ipv4, Family::Ipv6] {
-            let own = addresses.iter().copied();
-            let own: Vec<IpAddr> = own
+            let addresses = what.addresses.iter().copied();
+            let addresses: Vec<IpAddr> = addresses
                 .filter(|address| Family::of(*address) == family)
                 .collect();
-            if own.is_empty() {
-                // A kernel without the family has no such table either.
-                let _ = self.tables.commit(Batch::without(family, &self.name));
+            let done = if addresses.is_empty() || what.segments.is_empty() {
+                self.remove(family)
             } else {
-                self.tables.commit(rules(family, &self.name, &own))?;
+                self.write(family, &addresses, &what.segments)
+            };
+            result = result.and(done);
+        }
+        result
+    }
+
+    fn remove(&mut self, family: Family) -> io::Result<()> {
+        self.made.remove(&family);
+        match self.tables.commit(Batch::without(family, &self.name)) {
+            // A kernel without the family has no such table either.
+            Err(error)
+                if is_any_of(
+                    &error,
+                    &[libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::ENOENT],
+                ) =>
+            {
+                Ok(())
             }
+            result => result,
+        }
+    }
+
+    fn write(
+        &mut self,
+        family: Family,
+        addresses: &[IpAddr],
+        segments: &BTreeSet<u32>,
+    ) -> io::Result<()> {
+        if self.made.contains(&family) {
+            let emptied = emptied(family, &self.name);
+            match self.begin_with(emptied, family, addresses, segments) {
+                // Somebody has removed it.
+                Err(error) if is_any_of(&error, &[libc::ENOENT]) => {}
+                result => return result,
+            }
+        }
+        let owned = self.make(family, addresses, segments)?;
+        self.owned = Some(owned);
+        self.made.insert(family);
+        Ok(())
+    }
+
+    /// A table in place of whatever had its name; whether the kernel has made it this socket's own.
+    fn make(
+        &mut self,
+        family: Family,
+        addresses: &[IpAddr],
+        segments: &BTreeSet<u32>,
+    ) -> io::Result<bool> {
+        if self.owned != Some(false) {
+            let table = Batch::afresh_and_owned(family, &self.name);
+            match self.begin_with(with_rules(table, family), family, addresses, segments) {
+                // Perhaps a kernel before 5.12.
+                Err(error)
+                    if self.owned.is_none()
+                        && is_any_of(&error, &[libc::EOPNOTSUPP, libc::EINVAL]) => {}
+                result => return result.map(|()| true),
+            }
+        }
+        let table = Batch::afresh(family, &self.name);
+        self.begin_with(with_rules(table, family), family, addresses, segments)
+            .map(|()| false)
+    }
+
+    /// Fills the empty sets of a table after a batch that makes them so. What does not fit into one send follows in others.
+    fn begin_with(
+        &mut self,
+        mut batch: Batch,
+        family: Family,
+        addresses: &[IpAddr],
+        segments: &BTreeSet<u32>,
+    ) -> io::Result<()> {
+        let keys = segments.iter().copied().map(number);
+        batch.elements(SEGMENTS.name, SEGMENTS.number, keys);
+        let mut parts = addresses.chunks(MOST_IN_A_SEND);
+        fill(&mut batch, ANSWERED, parts.next().unwrap_or_default());
+        self.tables.commit(batch)?;
+        for part in parts {
+            let mut batch = Batch::of(family, &self.name);
+            fill(&mut batch, ANSWERED, part);
+            self.tables.commit(batch)?;
         }
         Ok(())
     }
 }
 
-fn rules(family: Family, table: &str, addresses: &[IpAddr]) -> Batch {
+fn is_any_of(error: &io::Error, codes: &[i32]) -> bool {
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}
+
+/// The table as it is, its counter too, without what it is for.
+fn emptied(family: Family, table: &str) -> Batch {
+    let mut batch = Batch::of(family, table);
+    batch.flush(ANSWERED.name);
+    batch.flush(SEGMENTS.name);
+    batch
+}
+
+fn with_rules(mut batch: Batch, family: Family) -> Batch {
     let layout = Layout::of(family);
-    let mut batch = Batch::afresh(family, table);
-    layout.addresses(&mut batch, ANSWERED, addresses.len(), FOR_EVER, addresses);
+    layout.addresses(&mut batch, ANSWERED, AS_MANY_AS_COME, FOR_EVER);
+    interfaces(&mut batch, SEGMENTS);
     batch.chain("routed", Some(ROUTED));
     let untranslated = vec![
         layout.destination.load(Register::Reg1),
         ANSWERED.contains(Register::Reg1),
+        way_out(),
+        SEGMENTS.contains(Register::Reg1),
         count(),
         discard(),
     ];
@@ -90,7 +197,7 @@ fn rules(family: Family, table: &str, addresses: &[IpAddr]) -> Batch {
     let mut advice = Vec::from(is_protocol(redirect.protocol));
     advice.extend(TYPE.is(&[redirect.kind]));
     advice.extend([
-        redirect.way.load(Register::Reg1),
+        redirect.destination.load(Register::Reg1),
         ANSWERED.contains(Register::Reg1),
         discard(),
     ]);
@@ -102,8 +209,8 @@ fn rules(family: Family, table: &str, addresses: &[IpAddr]) -> Batch {
 struct Redirect {
     protocol: u8,
     kind: u8,
-    /// The neighbour to send to instead: here the address itself, which the kernel takes for a neighbour's.
-    way: Field,
+    /// Where the sender wanted to go: of IPv4 it stands in the header of its packet, which is sent back to it.
+    destination: Field,
 }
 
 const TYPE: Field = Field::of_transport(0, 1);
@@ -114,13 +221,72 @@ impl Redirect {
             Family::Ipv4 | Family::Arp => Self {
                 protocol: 1,
                 kind: 5,
-                way: Field::of_transport(4, 4),
+                destination: Field::of_transport(24, 4),
             },
             Family::Ipv6 => Self {
                 protocol: 58,
                 kind: 137,
-                way: Field::of_transport(8, 16),
+                destination: Field::of_transport(24, 16),
             },
         }
+    }
+}
+
+const ANSWERED: Set = Set {
+    name: "answered",
+    number: 1,
+};
+const SEGMENTS: Set = Set {
+    name: "segments",
+    number: 2,
+};
+const AS_MANY_AS_COME: usize = 0;
+/// Keys stay until the table goes.
+const FOR_EVER: Duration = Duration::ZERO;
+/// Of 28 bytes each, with IPv6: less than 100 KiB, half of what a socket may send at once by default (212 992 bytes).
+const MOST_IN_A_SEND: usize = 3000;
+/// What is routed to others, after kube-proxy's rejections.
+const ROUTED: Entry = Entry {
+    hook: 2,
+    priority: 10,
+};
+/// What this host itself sends.
+const SENT: Entry = Entry {
+    hook: 3,
+    priority: 0,
+};
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::linux::handover::Handover;
+
+    /// On a kernel before 5.12, where others can remove it: the namespace ends with the test's thread.
+    #[test]
+    fn a_table_that_somebody_removed_is_made_again() {
+        let tables = || Handover::open()?.tables("ours-");
+        if unshare(CloneFlags::CLONE_NEWNET).is_err() || tables().is_err() {
+            eprintln!("SKIPPED: needs root and nf_tables");
+            return;
+        }
+        let mut guard = Guard::open("ours-1").unwrap();
+        guard.owned = Some(false);
+        let mut others = Handover::open().unwrap();
+        let what = Guarded {
+            addresses: BTreeSet::from([IpAddr::from([192, 0, 2, 100])]),
+            segments: BTreeSet::from([1]),
+        };
+        for _ in 0..2 {
+            guard.set(&what).unwrap();
+            assert!(!guard.is_owned());
+            let there = [("ours-1".to_owned(), Family::Ipv4)];
+            assert_eq!(others.tables("ours-").unwrap(), there);
+            others.remove("ours-1", Family::Ipv4).unwrap();
+        }
+        // And what is not there any more is not missed.
+        guard.set(&Guarded::default()).unwrap();
+        assert!(others.tables("ours-").unwrap().is_empty());
     }
 }

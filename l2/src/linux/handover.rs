@@ -23,7 +23,7 @@ use super::expression::{
     Field, Set, accept, came_by_ethernet, came_in_on, copy_to, count, discard, go_to, is_in,
     is_tcp, state, value,
 };
-use super::layout::{Layout, octets};
+use super::layout::{Layout, fill, octets};
 use super::nftables::{Batch, Entry, Family, Keys, Tables};
 use crate::wire::MacAddr;
 
@@ -188,7 +188,8 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     };
     let layout = Layout::of(Family::of(what.predecessor));
     let mut batch = Batch::afresh(layout.family, table);
-    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace, &what.addresses);
+    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace);
+    fill(&mut batch, MOVED, &what.addresses);
     if what.own == Own::Begun {
         let (kind, len) = layout.with_port();
         let keys = Keys {
@@ -196,6 +197,7 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
             len,
             size: MOST_BEGUN,
             dynamic: true,
+            is_number: false,
         };
         let remembered = what.grace + REMEMBERED_LONGER;
         batch.set(BEGUN.name, BEGUN.number, keys, remembered);
@@ -273,7 +275,8 @@ fn silence_rules(table: &str, what: &Silence) -> Batch {
     let mut batch = Batch::afresh(Family::Arp, table);
     let addresses: Vec<IpAddr> = what.addresses.iter().copied().map(IpAddr::from).collect();
     let layout = Layout::of(Family::Arp);
-    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace, &addresses);
+    layout.addresses(&mut batch, MOVED, MOST_MOVED, what.grace);
+    fill(&mut batch, MOVED, &addresses);
     batch.chain("heard", Some(INPUT));
     let mut heard = Vec::from(OPERATION.is(&REQUEST));
     heard.extend([

@@ -16,6 +16,7 @@ mod kind {
     pub(super) const IPV4: u32 = 7;
     pub(super) const IPV6: u32 = 8;
     pub(super) const PORT: u32 = 13;
+    pub(super) const INTERFACE: u32 = 20;
 }
 
 /// Where things are in an IP header.
@@ -63,27 +64,42 @@ impl Layout {
         (self.kind << 6 | kind::PORT, self.len + 4)
     }
 
-    /// Adds a set of addresses, which leave it by themselves after `timeout`.
-    pub(super) fn addresses(
-        self,
-        batch: &mut Batch,
-        set: Set,
-        size: usize,
-        timeout: Duration,
-        addresses: &[IpAddr],
-    ) {
+    /// Adds a set of addresses, which leave it by themselves after `timeout`; zero: they stay. A `size` of zero: as many as come.
+    pub(super) fn addresses(self, batch: &mut Batch, set: Set, size: usize, timeout: Duration) {
         let keys = Keys {
             kind: self.kind,
             len: self.len,
             size: u32::try_from(size).unwrap_or(u32::MAX),
             dynamic: false,
+            is_number: false,
         };
         batch.set(set.name, set.number, keys, timeout);
-        for some in addresses.chunks(MOST_IN_A_MESSAGE) {
-            let keys = some.iter().copied().map(octets);
-            batch.elements(set.name, set.number, keys);
-        }
     }
+}
+
+/// Puts addresses into a set.
+pub(super) fn fill(batch: &mut Batch, set: Set, addresses: &[IpAddr]) {
+    for some in addresses.chunks(MOST_IN_A_MESSAGE) {
+        let keys = some.iter().copied().map(octets);
+        batch.elements(set.name, set.number, keys);
+    }
+}
+
+/// Adds a set of interfaces, by index, which stay in it.
+pub(super) fn interfaces(batch: &mut Batch, set: Set) {
+    let keys = Keys {
+        kind: kind::INTERFACE,
+        len: 4,
+        size: 0,
+        dynamic: false,
+        is_number: true,
+    };
+    batch.set(set.name, set.number, keys, Duration::ZERO);
+}
+
+/// An interface as a set holds it.
+pub(super) fn number(interface: u32) -> Vec<u8> {
+    interface.to_ne_bytes().to_vec()
 }
 
 /// An address as a set holds it.

@@ -14,7 +14,7 @@ use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Hook, HookNumber,
     ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription,
     SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute,
-    TableMessage,
+    TableFlags, TableMessage,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
@@ -72,9 +72,12 @@ pub(super) struct Keys {
     /// How `nft list` reads a key: six bits for each part.
     pub(super) kind: u32,
     pub(super) len: u32,
+    /// Zero: as many as come.
     pub(super) size: u32,
     /// Rules add keys.
     pub(super) dynamic: bool,
+    /// A key is a number as this machine writes it, not as packets have it.
+    pub(super) is_number: bool,
 }
 
 /// Changes of one family that come into force together.
@@ -86,15 +89,20 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Removes the table; that it was not there is no fault.
-    pub(super) fn without(family: Family, table: &str) -> Self {
-        let mut batch = Self {
+    /// Changes of a table that is there.
+    pub(super) fn of(family: Family, table: &str) -> Self {
+        Self {
             family,
             table: table.to_owned(),
             changes: Vec::new(),
-        };
+        }
+    }
+
+    /// Removes the table; that it was not there is no fault.
+    pub(super) fn without(family: Family, table: &str) -> Self {
+        let mut batch = Self::of(family, table);
         // Kernels before 6.3 have no "delete if there", so it is made first.
-        batch.make_table();
+        batch.make_table(TableFlags::empty());
         let name = vec![TableAttribute::Name(batch.table.clone())];
         let gone = NfTablesMessage::DeleteTable(TableMessage { attributes: name });
         batch.changes.push((0, gone));
@@ -104,38 +112,66 @@ impl Batch {
     /// An empty table in place of whatever had its name.
     pub(super) fn afresh(family: Family, table: &str) -> Self {
         let mut batch = Self::without(family, table);
-        batch.make_table();
+        batch.make_table(TableFlags::empty());
         batch
     }
 
-    fn make_table(&mut self) {
-        let attributes = vec![TableAttribute::Name(self.table.clone())];
+    /// The same for the socket that commits it: nobody else can change the table, and it goes with the socket (Linux 5.12).
+    pub(super) fn afresh_and_owned(family: Family, table: &str) -> Self {
+        let mut batch = Self::without(family, table);
+        batch.make_table(TableFlags::Owner);
+        batch
+    }
+
+    fn make_table(&mut self, flags: TableFlags) {
+        let mut attributes = vec![TableAttribute::Name(self.table.clone())];
+        // Without the attribute an owned table that is there stays as it is.
+        if !flags.is_empty() {
+            attributes.push(TableAttribute::Flags(flags));
+        }
         let message = NfTablesMessage::NewTable(TableMessage { attributes });
         self.changes.push((NLM_F_CREATE, message));
     }
 
-    /// Adds a set whose keys go by themselves after `timeout`.
+    /// Adds a set whose keys go by themselves after `timeout`; zero: they stay.
     pub(super) fn set(&mut self, name: &str, number: u32, keys: Keys, timeout: Duration) {
-        let dynamic = if keys.dynamic {
-            SetFlags::Eval
-        } else {
-            SetFlags::empty()
-        };
-        let attributes = vec![
+        let mut flags = SetFlags::empty();
+        if keys.dynamic {
+            flags |= SetFlags::Eval;
+        }
+        if !timeout.is_zero() {
+            flags |= SetFlags::Timeout;
+        }
+        let mut attributes = vec![
             SetAttribute::Table(self.table.clone()),
             SetAttribute::Name(name.to_owned()),
-            SetAttribute::Flags(SetFlags::Timeout | dynamic),
+            SetAttribute::Flags(flags),
             SetAttribute::KeyType(keys.kind),
             SetAttribute::KeyLen(keys.len),
             SetAttribute::Id(number),
-            SetAttribute::Timeout(millis(timeout)),
             SetAttribute::Description(vec![SetDescription::Size(keys.size)]),
         ];
+        if !timeout.is_zero() {
+            attributes.push(SetAttribute::Timeout(millis(timeout)));
+        }
+        if keys.is_number {
+            attributes.push(SetAttribute::UserData(order_of_this_machine()));
+        }
         let message = NfTablesMessage::NewSet(SetMessage { attributes });
         self.changes.push((NLM_F_CREATE, message));
     }
 
-    /// Puts keys into a set of this batch.
+    /// Takes all keys out of a set.
+    pub(super) fn flush(&mut self, set: &str) {
+        let attributes = vec![
+            SetElementList::Table(self.table.clone()),
+            SetElementList::Set(set.to_owned()),
+        ];
+        let message = NfTablesMessage::DeleteSetElement(SetElementMessage { attributes });
+        self.changes.push((0, message));
+    }
+
+    /// Puts keys into a set: of this batch, or one that is there.
     pub(super) fn elements(&mut self, set: &str, number: u32, keys: impl Iterator<Item = Vec<u8>>) {
         let element =
             |key| ListAttribute::Element(vec![SetElementAttribute::Key(DataAttribute::Value(key))]);
@@ -302,6 +338,14 @@ fn name_in(message: NetfilterMessage) -> Option<String> {
             TableAttribute::Name(name) => Some(name),
             _ => None,
         })
+}
+
+/// What `nft list` wants to know of a set of numbers; the kernel keeps it and does not look at it.
+fn order_of_this_machine() -> Vec<u8> {
+    const BYTE_ORDER: u8 = 0;
+    const OF_THIS_MACHINE: u32 = 1;
+    let value = OF_THIS_MACHINE.to_ne_bytes();
+    [[BYTE_ORDER, 4].as_slice(), value.as_slice()].concat()
 }
 
 fn millis(duration: Duration) -> u64 {

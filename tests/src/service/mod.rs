@@ -143,28 +143,36 @@ spec:
         format!("{}-{machine}", self.name)
     }
 
-    /// Its address, as soon as it has one and every node's kube-proxy knows it.
+    /// Its address, as soon as it has one and every node's kube-proxy knows it: with the policy `Cluster`, translates it for both ports.
     ///
-    /// Nobody may connect before: a node whose kube-proxy does not know the address passes the SYN on untranslated, and remembers that for
-    /// two minutes, in which whoever has the same port gets no answer. After a cut cable it takes up to 45 s until kube-proxy finds that
-    /// its watch is dead.
+    /// Nobody may connect before: at a node whose kube-proxy does not know the address the SYN ends, and the client waits for a
+    /// second before it sends another (where nothing guards, as with MetalLB, it goes on untranslated, and whoever has the same port gets no
+    /// answer for two minutes). After a cut cable it takes up to 45 s until kube-proxy finds that its watch is dead.
     pub fn address(&self) -> Result<Ipv4Addr> {
         let address = self.assigned()?;
         let words = ["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"];
         for node in self.cluster.kubectl(&words)?.split_whitespace() {
             let machine = node.parse()?;
-            // With the Service's name: the address may have been another's before.
-            let look = format!(
-                "nft list table ip kube-proxy | grep -qE '{} [^,]*default/{}[/:]'",
-                address.to_string().replace('.', "[.]"),
-                self.name
-            );
+            let look = self.known(address);
             let what = format!("kube-proxy of {machine} knows {address} of {}", self.name);
             patience::until(&what, KNOWN, LOOK, || {
                 Ok(self.cluster.lab.ssh_ok(machine, &look).ok().map(drop))
             })?;
         }
         Ok(address)
+    }
+
+    /// A command line that succeeds on a node whose kube-proxy knows the address as this Service's: it may have been another's before.
+    fn known(&self, address: Ipv4Addr) -> String {
+        let address = address.to_string().replace('.', "[.]");
+        let name = &self.name;
+        if self.traffic == "Cluster" {
+            // That there is no endpoint is known before there is one.
+            let verdict = format!("{address} [^,]*goto external-[^,]*default/{name}/");
+            format!("test $(nft list table ip kube-proxy | grep -oE '{verdict}' | wc -l) -eq 2")
+        } else {
+            format!("nft list table ip kube-proxy | grep -qE '{address} [^,]*default/{name}[/:]'")
+        }
     }
 
     /// Its address, as soon as it has one.

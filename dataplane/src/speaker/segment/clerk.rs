@@ -1,96 +1,125 @@
 //! Changes of the packet filter, on a thread of their own: one waits for those that others make (kube-proxy's with
 //! thousands of Services), and heartbeats cannot.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     io,
-    net::{IpAddr, Ipv4Addr},
     sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use l2::linux::{
-    guard::Guard,
-    handover::{Handover, Own, PassOn},
-    nftables::Family,
+use l2::linux::{guard::Guarded, handover::PassOn, nftables::Family};
+
+use super::{
+    packet_filter::{Filter, Kernel},
+    passing::Change,
 };
 
-use super::passing::{Change, TABLES};
-
-/// The table of what nobody translated.
-const GUARD: &str = "lbnode-speaker-guard";
-
-/// A change, and who waits for it.
-struct Job {
-    change: Change,
-    done: Sender<io::Result<()>>,
+/// What came of [`Clerk::engage`].
+pub(super) struct Engaged {
+    /// `None`: the packet filter is not to be changed.
+    pub(super) clerk: Option<Clerk>,
+    /// Tables by which an earlier process passes on; `None`: this kernel cannot do that.
+    pub(super) passing_on: Option<Vec<(String, Family)>>,
 }
 
-/// Takes changes, and makes them one after the other; ends with this, when they are made.
+/// Takes changes, and has them made one after the other; ends with this, when they are made, and the guard with it.
 #[derive(Debug)]
 pub(super) struct Clerk {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    wanted: Guarded,
+    /// What was wanted when that was told last.
+    ordered: Guarded,
 }
 
 impl Clerk {
-    /// With a kernel that can do it, of IPv4 at least, and the tables that an earlier process has left.
-    ///
-    /// # Errors
-    /// The kernel's: no packet filter, no `dup`, missing CAP_NET_ADMIN; or there is no thread to be had.
-    pub(super) fn engage() -> io::Result<(Self, Vec<(String, Family)>)> {
-        let mut kernel = Handover::open()?;
-        kernel.probe(
-            &format!("{TABLES}probe"),
-            Ipv4Addr::LOCALHOST.into(),
-            Own::Tracked,
-        )?;
-        let guard = Guard::open(GUARD)?;
-        // Without a list the names may meet: then a table takes the other's place.
-        let mut found = kernel.tables(TABLES).unwrap_or_default();
-        found.retain(|(name, _)| name != GUARD);
+    /// With what this kernel can do; what it cannot is told.
+    pub(super) fn engage() -> Engaged {
+        let (kernel, passing_on) = Kernel::engage();
+        match Self::with(kernel, PACE) {
+            Ok(clerk) => {
+                // What an earlier process guarded may be another node's now.
+                clerk.order(Task::Guard(Guarded::default()));
+                Engaged {
+                    clerk: Some(clerk),
+                    passing_on,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connections that are under way when an address is handed over are reset, and what kube-proxy does not translate goes on to the segment again: there is no thread for the packet filter");
+                Engaged {
+                    clerk: None,
+                    passing_on: None,
+                }
+            }
+        }
+    }
+
+    fn with(filter: impl Filter + Send + 'static, pace: Pace) -> io::Result<Self> {
         let (jobs, waiting) = channel();
-        let mut desk = Desk {
-            kernel,
-            guard,
-            unguarded: false,
-        };
+        let mut desk = Desk::new(filter, pace);
         let thread = thread::Builder::new()
             .name("packet-filter".to_owned())
             .spawn(move || desk.work(&waiting))?;
-        let clerk = Self {
+        Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
-        };
-        // What an earlier process guarded may be another node's now.
-        clerk.order(Change::Guard(Vec::new()));
-        Ok((clerk, found))
+            wanted: Guarded::default(),
+            ordered: Guarded::default(),
+        })
     }
 
-    /// Makes changes; waits for new tables, all of them together for so long at most.
-    pub(super) fn carry_out(&self, changes: Vec<Change>, patience: Duration) {
+    /// Guards this from the next [`Self::carry_out`] on.
+    pub(super) fn guard(&mut self, wanted: Guarded) {
+        self.wanted = wanted;
+    }
+
+    /// Makes changes, and then sets the guard if it is another; waits for new tables and for what was not guarded before, all
+    /// of it together for so long at most.
+    pub(super) fn carry_out(&mut self, changes: Vec<Change>, patience: Duration) {
         let mut awaited = Vec::new();
         for change in changes {
             let what = match &change {
                 Change::PassOn { what, .. } => Some(what.clone()),
                 _ => None,
             };
-            let answer = self.order(change);
+            let answer = self.order(Task::Change(change));
             awaited.extend(what.map(|what| (what, answer)));
         }
+        let guarded = self.order_guard();
         let deadline = now() + patience;
+        let left = || deadline.saturating_duration_since(now());
         for (what, answer) in awaited {
-            let left = deadline.saturating_duration_since(now());
-            tell(&what, answer.recv_timeout(left));
+            tell(&what, answer.recv_timeout(left()));
+        }
+        if let Some(answer) = guarded {
+            // What became of it is told where it is set.
+            let _ = answer.recv_timeout(left());
         }
     }
 
-    fn order(&self, change: Change) -> Receiver<io::Result<()>> {
+    /// The answer is for whoever waits: not when less is guarded than before.
+    fn order_guard(&mut self) -> Option<Receiver<io::Result<()>>> {
+        if self.wanted == self.ordered {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.ordered, self.wanted.clone());
+        let is_less = self.wanted.addresses.is_subset(&before.addresses)
+            && self.wanted.segments.is_subset(&before.segments);
+        let answer = self.order(Task::Guard(self.wanted.clone()));
+        (!is_less).then_some(answer)
+    }
+
+    fn order(&self, task: Task) -> Receiver<io::Result<()>> {
         let (done, answer) = channel();
         if let Some(jobs) = &self.jobs {
-            // A thread that panicked answers nothing.
-            let _ = jobs.send(Job { change, done });
+            // It fails only where a panic ends a thread and not the process (releases abort): nobody answers then.
+            let _ = jobs.send(Job { task, done });
         }
         answer
     }
@@ -100,7 +129,7 @@ impl Drop for Clerk {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // It panicked, and said so.
+            // An error is a panic, which only builds that unwind live to see; it was told.
             let _ = thread.join();
         }
     }
@@ -119,72 +148,182 @@ fn tell(what: &PassOn, result: Result<io::Result<()>, RecvTimeoutError>) {
         Err(RecvTimeoutError::Timeout) => {
             tracing::warn!(%predecessor, addresses, "the packet filter is slow: connections of the predecessor are passed on to it late");
         }
+        // After a panic in a build that unwinds; a release has ended.
         Err(RecvTimeoutError::Disconnected) => {
             tracing::error!(%predecessor, addresses, "the thread of the packet filter is gone: connections of the predecessor are reset");
         }
     }
 }
 
+/// What is to be done.
+enum Task {
+    Change(Change),
+    Guard(Guarded),
+}
+
+/// A task, and who waits for it.
+struct Job {
+    task: Task,
+    done: Sender<io::Result<()>>,
+}
+
+impl Job {
+    const fn is_guard(&self) -> bool {
+        matches!(self.task, Task::Guard(_))
+    }
+}
+
+/// When a guard is set although nothing else is wanted.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// So long after it could not be set.
+    retry: Duration,
+    /// So long after it was set, where others can remove it.
+    renewal: Duration,
+}
+
+const PACE: Pace = Pace {
+    retry: Duration::from_secs(10),
+    renewal: Duration::from_secs(60),
+};
+
+/// What an operator has to know.
+#[derive(Debug)]
+enum Remark {
+    /// The guard could not be set; told once until it is.
+    Unguarded(io::Error),
+    GuardedAgain,
+    /// A table was not changed, and nobody waits for the answer.
+    Late {
+        table: String,
+        error: io::Error,
+    },
+    /// The guard could not be removed at the end.
+    Left(io::Error),
+}
+
+impl Remark {
+    fn tell(self) {
+        match self {
+            Self::Unguarded(error) => {
+                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again: the packet filter refuses, and is asked again every 10 s");
+            }
+            Self::GuardedAgain => {
+                tracing::info!("what kube-proxy does not translate ends at this node again");
+            }
+            Self::Late { table, error } => {
+                tracing::warn!(table, %error, "the packet filter was not changed");
+            }
+            Self::Left(error) => {
+                tracing::warn!(%error, "the guard of the packet filter was not removed: the next start does it");
+            }
+        }
+    }
+}
+
 /// Where the changes are made.
-struct Desk {
-    kernel: Handover,
-    guard: Guard,
-    /// The last guard could not be set, which was told.
+struct Desk<F> {
+    filter: F,
+    pace: Pace,
+    guarded: Guarded,
+    /// When the guard is set again.
+    again: Option<Instant>,
+    /// The guard could not be set, which was told.
     unguarded: bool,
 }
 
-impl Desk {
+impl<F: Filter> Desk<F> {
+    fn new(filter: F, pace: Pace) -> Self {
+        Self {
+            filter,
+            pace,
+            guarded: Guarded::default(),
+            again: None,
+            unguarded: false,
+        }
+    }
+
+    /// Until nobody can bring a job any more, and all are done.
     fn work(&mut self, jobs: &Receiver<Job>) {
         let mut waiting: VecDeque<Job> = VecDeque::new();
-        while let Some(job) = waiting.pop_front().or_else(|| jobs.recv().ok()) {
+        loop {
+            let next = match waiting.pop_front() {
+                Some(job) => Ok(job),
+                None => self.wait(jobs),
+            };
             waiting.extend(jobs.try_iter());
-            let later = || waiting.iter().map(|job| &job.change);
-            // Of guards only the last one counts.
-            if matches!(job.change, Change::Guard(_))
-                && later().any(|later| matches!(later, Change::Guard(_)))
-            {
-                continue;
+            let remark = match next {
+                // Of guards only the last one counts.
+                Ok(job) if job.is_guard() && waiting.iter().any(Job::is_guard) => None,
+                Ok(job) => self.make(job),
+                Err(RecvTimeoutError::Timeout) => self.set_guard(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Some(remark) = remark {
+                remark.tell();
             }
-            let table = name(&job.change).to_owned();
-            let result = self.make(job.change);
-            // Who does not wait any longer reads it in the log.
-            if let Err(SendError(Err(error))) = job.done.send(result) {
-                tracing::warn!(table, %error, "the packet filter was not changed");
+        }
+        if let Some(remark) = self.leave() {
+            remark.tell();
+        }
+    }
+
+    fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        match self.again {
+            Some(again) => jobs.recv_timeout(again.saturating_duration_since(now())),
+            None => jobs.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    fn make(&mut self, job: Job) -> Option<Remark> {
+        match job.task {
+            Task::Change(change) => {
+                let result = self.filter.change(&change);
+                // Who does not wait any longer reads it in the log.
+                match job.done.send(result) {
+                    Err(SendError(Err(error))) => Some(Remark::Late {
+                        table: change.table().to_owned(),
+                        error,
+                    }),
+                    _ => None,
+                }
+            }
+            Task::Guard(guarded) => {
+                self.guarded = guarded;
+                let remark = self.set_guard();
+                // Often nobody waits.
+                let _ = job.done.send(Ok(()));
+                remark
             }
         }
     }
 
-    fn make(&mut self, change: Change) -> io::Result<()> {
-        match change {
-            Change::PassOn { name, what } | Change::PassOnLess { name, what } => {
-                self.kernel.pass_on(&name, &what)
-            }
-            Change::Remove { name, family } => self.kernel.remove(&name, family),
-            Change::Guard(addresses) => {
-                self.set_guard(&addresses);
-                Ok(())
-            }
+    fn set_guard(&mut self) -> Option<Remark> {
+        let result = self.filter.guard(&self.guarded);
+        let was_unguarded = std::mem::replace(&mut self.unguarded, result.is_err());
+        let pause = if result.is_err() {
+            Some(self.pace.retry)
+        } else if self.guarded != Guarded::default() && !self.filter.is_owned() {
+            Some(self.pace.renewal)
+        } else {
+            None
+        };
+        self.again = pause.map(|pause| now() + pause);
+        match result {
+            Err(error) if !was_unguarded => Some(Remark::Unguarded(error)),
+            Ok(()) if was_unguarded => Some(Remark::GuardedAgain),
+            _ => None,
         }
     }
 
-    /// Told once, not with each address.
-    fn set_guard(&mut self, addresses: &[IpAddr]) {
-        let result = self.guard.set(addresses);
-        if let Err(error) = &result
-            && !self.unguarded
-        {
-            tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again");
+    /// Takes the guard away: where it is not this process's own it would stay.
+    fn leave(&mut self) -> Option<Remark> {
+        if self.guarded == Guarded::default() {
+            return None;
         }
-        self.unguarded = result.is_err();
-    }
-}
-
-fn name(change: &Change) -> &str {
-    match change {
-        Change::PassOn { name, .. }
-        | Change::PassOnLess { name, .. }
-        | Change::Remove { name, .. } => name,
-        Change::Guard(_) => GUARD,
+        let result = self.filter.guard(&Guarded::default());
+        let told = self.unguarded;
+        result.err().filter(|_| !told).map(Remark::Left)
     }
 }
 

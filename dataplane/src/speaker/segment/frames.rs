@@ -6,7 +6,10 @@ use std::{
     net::IpAddr,
 };
 
-use l2::{linux::clock, wire::MacAddr};
+use l2::{
+    linux::{clock, guard::Guarded},
+    wire::MacAddr,
+};
 
 use super::{BURST, EARS, Segment};
 use crate::{
@@ -119,8 +122,12 @@ impl Segment {
                 wanted.entry(*index).or_default().insert(address);
             }
         }
-        self.passing
-            .guard(wanted.values().flatten().copied().collect());
+        if let Some(clerk) = &mut self.clerk {
+            clerk.guard(Guarded {
+                addresses: wanted.values().flatten().copied().collect(),
+                segments: wanted.keys().copied().collect(),
+            });
+        }
         let macs: BTreeMap<u32, MacAddr> = self
             .links
             .iter()

@@ -2,6 +2,7 @@
 
 mod clerk;
 mod frames;
+mod packet_filter;
 mod passing;
 mod socket;
 mod telling;
@@ -17,7 +18,7 @@ use daemon::recorder::Recorder;
 use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
 
 use self::{
-    clerk::Clerk,
+    clerk::{Clerk, Engaged},
     passing::Passing,
     socket::{listen, mapped, on_link},
 };
@@ -56,6 +57,8 @@ pub(super) struct Segment {
     started: Instant,
     started_at: Duration,
     started_wall: jiff::Timestamp,
+    /// `None`: the packet filter is not to be changed. Ends before `heartbeats`, as it began after it.
+    clerk: Option<Clerk>,
     heartbeats: UdpSocket,
     port: u16,
     standing: Standing,
@@ -69,8 +72,6 @@ pub(super) struct Segment {
     echo: EchoBudget,
     conflicts: Conflicts,
     passing: Passing,
-    /// `None`: the packet filter is not to be changed.
-    clerk: Option<Clerk>,
     /// How long an announcement waits for the packet filter.
     filter_patience: Duration,
     bulletin: Bulletin,
@@ -107,22 +108,17 @@ impl Segment {
             incarnation,
         );
         let phase = speaker.phase();
-        let (clerk, found) = match Clerk::engage() {
-            Ok((clerk, found)) => (Some(clerk), found),
-            Err(error) => {
-                tracing::warn!(%error, "connections that are under way when an address is handed over are reset, and what kube-proxy does not translate goes on to the segment again: the packet filter needs CAP_NET_ADMIN, and nf_tables with `dup` and `ct`");
-                (None, Vec::new())
-            }
-        };
-        let grace = clerk
-            .as_ref()
-            .map_or(Duration::ZERO, |_| settings.hand_over_grace);
+        // After `listen`: a second speaker on this node ends there, before it touches the tables of the first one.
+        let Engaged { clerk, passing_on } = Clerk::engage();
+        let (grace, found) =
+            passing_on.map_or_else(Default::default, |found| (settings.hand_over_grace, found));
         bulletin.tell_grace(grace);
         Ok(Self {
             speaker,
             started,
             started_at,
             started_wall: jiff::Timestamp::now(),
+            clerk,
             heartbeats,
             port: settings.port,
             standing,
@@ -135,7 +131,6 @@ impl Segment {
             echo: EchoBudget::default(),
             conflicts: Conflicts::default(),
             passing: Passing::new(started, grace, found),
-            clerk,
             filter_patience: FILTER_PATIENCE.min(settings.timing.freeze() / 4),
             bulletin,
             recorder,
@@ -332,9 +327,9 @@ impl Segment {
         for (from, addresses) in handed_over {
             self.pass_on(&from, addresses);
         }
-        // Before anybody is told to send here.
+        // Before anybody is told to send here, and the guard with it.
         let changes = self.passing.poll_changes();
-        if let Some(clerk) = &self.clerk {
+        if let Some(clerk) = &mut self.clerk {
             clerk.carry_out(changes, self.filter_patience);
         }
         for due in announcements {

@@ -9,8 +9,6 @@
 //! | A to B | | passes on to A |
 //! | B to A | passes on to B | lets go: ends passing on |
 //!
-//! Beside it, what nobody translated of the addresses this node has ends here (`l2::linux::guard`).
-//!
 //! Only when a living speaker hands over: nobody passes on to a node that is silent, or whose pod is gone. What the kernel is told ends by itself; tables that have no effect any more are removed.
 
 use std::{
@@ -45,8 +43,17 @@ pub(super) enum Change {
     PassOnLess { name: String, what: PassOn },
     /// A table is over.
     Remove { name: String, family: Family },
-    /// What nobody translated of these addresses ends here; of others no more.
-    Guard(Vec<IpAddr>),
+}
+
+impl Change {
+    /// The table's name.
+    pub(super) fn table(&self) -> &str {
+        match self {
+            Self::PassOn { name, .. }
+            | Self::PassOnLess { name, .. }
+            | Self::Remove { name, .. } => name,
+        }
+    }
 }
 
 /// A node that addresses come from, as it is seen on one interface of this node.
@@ -72,7 +79,6 @@ struct Table {
 #[derive(Debug)]
 pub(super) struct Passing {
     grace: Duration,
-    guarded: BTreeSet<IpAddr>,
     tables: Vec<Table>,
     /// Number of the next table.
     next: u64,
@@ -97,7 +103,6 @@ impl Passing {
         });
         Self {
             grace,
-            guarded: BTreeSet::new(),
             tables: tables.collect(),
             next,
             changes: Vec::new(),
@@ -122,15 +127,6 @@ impl Passing {
             family: table.family,
         });
         self.changes.extend(gone);
-    }
-
-    /// These addresses are answered for: what nobody translated of them ends here.
-    pub(super) fn guard(&mut self, addresses: BTreeSet<IpAddr>) {
-        if addresses != self.guarded {
-            let all = addresses.iter().copied().collect();
-            self.changes.push(Change::Guard(all));
-        }
-        self.guarded = addresses;
     }
 
     /// Passes nothing of these addresses on any more: whoever let go of one must not send back what comes from its
@@ -295,7 +291,6 @@ mod tests {
                 ("less", end(name), what.addresses.len())
             }
             Change::Remove { name, .. } => ("gone", end(name), 0),
-            Change::Guard(addresses) => ("guard", String::new(), addresses.len()),
         });
         told.collect()
     }
@@ -360,9 +355,7 @@ mod tests {
         assert_eq!(told(&mut passing).len(), MOST_TABLES);
         let mut passing = Passing::new(now, Duration::ZERO, Vec::new());
         take(&mut passing, now, 0..1);
-        passing.guard([vip(0)].into());
-        passing.guard([vip(0)].into());
-        assert_eq!(told(&mut passing), words(&[("guard", "", 1)]));
+        assert_eq!(told(&mut passing), words(&[]));
     }
 
     #[test]
