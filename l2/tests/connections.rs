@@ -1,6 +1,7 @@
 //! Connections that are ended from outside, in a real kernel. The test has a network namespace of its own, which ends with
 //! its thread.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it is wrong")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -34,11 +35,12 @@ fn only_connections_of_the_address_and_of_that_kind_are_ended() {
     let address: IpAddr = ADDRESS.parse().unwrap();
     let mut connections = Connections::open().unwrap();
     match connections.end(address, Peer::Itself) {
-        Err(error) if error.kind() == ErrorKind::Unsupported => {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             eprintln!("SKIPPED: a kernel without CONFIG_INET_DIAG_DESTROY");
             return;
         }
-        told => assert_eq!(told.unwrap(), 2, "both ends are here"),
+        // Both ends are here, and the first one may have told the second.
+        told => assert!((1..=2).contains(&told.unwrap())),
     }
     assert!(has_ended(&mut with_itself.0) && has_ended(&mut with_itself.1));
     assert!(!has_ended(&mut with_other.0) && !has_ended(&mut with_other.1));
@@ -58,14 +60,13 @@ fn pair(listener: &TcpListener, source: &str, target: SocketAddr) -> (TcpStream,
     let source = SocketAddr::new(source.parse().unwrap(), 0);
     socket.bind(&source.into()).unwrap();
     socket.connect(&target.into()).unwrap();
-    let (server, _) = listener.accept().unwrap();
+    let (mut server, _) = listener.accept().unwrap();
     let mut client = TcpStream::from(socket);
     client.write_all(b"?").unwrap();
     for end in [&client, &server] {
         let brief = Some(Duration::from_millis(200));
         end.set_read_timeout(brief).unwrap();
     }
-    let mut server = server;
     let mut said = [0];
     server.read_exact(&mut said).unwrap();
     (client, server)

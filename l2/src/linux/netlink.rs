@@ -84,7 +84,13 @@ impl<A: NetlinkDeserializable> Requests<A> {
                 }
                 match answer.payload {
                     NetlinkPayload::InnerMessage(inner) => found.push(inner),
-                    NetlinkPayload::Done(_) => return Ok(found),
+                    NetlinkPayload::Done(done) => {
+                        return match done.code {
+                            0.. => Ok(found),
+                            // It began, and was not carried on.
+                            code => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+                        };
+                    }
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(error.to_io());
                     }
