@@ -123,8 +123,6 @@ impl HandOver {
             // A reset can only be sent from an address that is here.
             self.orphans.end_with_others(address);
             self.stop_lingering(address, addresses);
-            // What could not be taken off goes by itself soon.
-            self.lingering.remove(&address);
         }
         let over = |(table, at): (&(String, Family), &Moment)| (*at <= now).then(|| table.clone());
         let over: Vec<_> = self.tables.iter().filter_map(over).collect();
@@ -278,13 +276,10 @@ impl HandOver {
             index: LOOPBACK,
             address,
         };
-        match addresses.release(held) {
-            Ok(()) => {
-                self.lingering.remove(&address);
-            }
-            Err(error) => {
-                tracing::warn!(%address, %error, "cannot take the address off the loopback interface; it goes by itself");
-            }
+        // Also when it stays: its connections are not ended when the grace is over if it is this node's again by then.
+        self.lingering.remove(&address);
+        if let Err(error) = addresses.release(held) {
+            tracing::warn!(%address, %error, "cannot take the address off the loopback interface; it goes by itself");
         }
     }
 
