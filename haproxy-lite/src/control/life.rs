@@ -94,6 +94,7 @@ impl Control {
             let leave_by = clock() + self.plan.drain / 2;
             let owner = self.listeners.some_address_may_leave();
             while clock() < leave_by && self.listeners.some_address_may_leave() {
+                self.engine.ask_for_signs_of_life();
                 tokio::time::sleep(POLL).await;
             }
             if owner {
@@ -105,6 +106,8 @@ impl Control {
             self.hand_over_table(None);
         }
         while clock() < deadline && self.engine.sessions() > 0 {
+            // The threads end silent sessions when they are asked.
+            self.engine.ask_for_signs_of_life();
             tokio::time::sleep(POLL).await;
         }
         let cut = self.engine.sessions();

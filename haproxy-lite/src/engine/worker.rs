@@ -276,7 +276,7 @@ impl Worker {
     }
 
     /// How long nothing needs to be done without an event. Sweeps need no timer of their own, which each wait would set and
-    /// take back: the control thread asks for a sign of life every second.
+    /// take back: the control thread asks for a sign of life every second, and more often while it stops.
     fn wait_millis(&mut self) -> i32 {
         if !self.ready.is_empty() || self.quit {
             return 0;
