@@ -24,6 +24,8 @@ use crate::{role::Role, server::Place};
 /// Threads that send.
 const SENDERS: u32 = 2;
 const UDP: u32 = 17;
+/// Where the intruder is, by the end of its addresses.
+pub(crate) const INTRUDER: u8 = 66;
 /// Where heartbeats go.
 pub(crate) const PORT: u16 = 7946;
 

@@ -12,6 +12,7 @@
 mod appliers;
 mod asker;
 mod deployed;
+mod forged;
 mod garbage;
 mod hostile;
 mod intruder;

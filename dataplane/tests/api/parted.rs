@@ -113,7 +113,8 @@ fn a_parted_segment_agrees_on_one_owner_within_a_second_after_it_has_healed() {
     });
     thread::sleep(Duration::from_secs(1));
     let mut slowest: f64 = 0.0;
-    for round in 1..=if in_full() { ROUNDS } else { 1 } {
+    let rounds = if in_full() { ROUNDS } else { 1 };
+    for round in 1..=rounds {
         segment.part();
         let parted = seconds();
         thread::sleep(PARTED);

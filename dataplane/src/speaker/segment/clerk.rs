@@ -32,8 +32,8 @@ pub(super) struct Engaged {
 pub(super) struct Clerk {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    wanted: Guarded,
-    /// What was wanted when that was told last.
+    /// What is to be guarded, if that has been said since the last time.
+    wanted: Option<Guarded>,
     ordered: Guarded,
 }
 
@@ -69,14 +69,14 @@ impl Clerk {
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
-            wanted: Guarded::default(),
+            wanted: None,
             ordered: Guarded::default(),
         })
     }
 
     /// Guards this from the next [`Self::carry_out`] on.
     pub(super) fn guard(&mut self, wanted: Guarded) {
-        self.wanted = wanted;
+        self.wanted = Some(wanted);
     }
 
     /// Makes changes, and then sets the guard if it is another; waits for new tables and for what was not guarded before, all
@@ -105,13 +105,14 @@ impl Clerk {
 
     /// The answer is for whoever waits: not when less is guarded than before.
     fn order_guard(&mut self) -> Option<Receiver<io::Result<()>>> {
-        if self.wanted == self.ordered {
+        let wanted = self.wanted.take()?;
+        if wanted == self.ordered {
             return None;
         }
-        let before = std::mem::replace(&mut self.ordered, self.wanted.clone());
-        let is_less = self.wanted.addresses.is_subset(&before.addresses)
-            && self.wanted.segments.is_subset(&before.segments);
-        let answer = self.order(Task::Guard(self.wanted.clone()));
+        let is_less = wanted.addresses.is_subset(&self.ordered.addresses)
+            && wanted.segments.is_subset(&self.ordered.segments);
+        let answer = self.order(Task::Guard(wanted.clone()));
+        self.ordered = wanted;
         (!is_less).then_some(answer)
     }
 
