@@ -90,7 +90,7 @@ pub(crate) fn says_so_soon(cluster: &Cluster<'_>) -> Result<()> {
 }
 
 /// Does something while a client makes handshakes of TLS: none may fail.
-pub(crate) fn under_a_client(
+fn under_a_client(
     cluster: &Cluster<'_>,
     what: &str,
     act: impl FnOnce() -> Result<()>,

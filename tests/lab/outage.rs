@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
-use lab_tests::prober::Plan;
+use lab_tests::lifecycle::watch_service;
 use lab_tests::service::{Fault, Setting, Web, expose_away_from_its_node, trial_of};
 use lab_tests::{Machine, patience};
 
-use crate::changes::while_connecting;
 use crate::runner::{Context, Scenario};
 use crate::services::{SECOND, judge, setting};
 
@@ -49,11 +48,12 @@ fn without_api(setting: Setting<'_>, address: Ipv4Addr) -> Result<()> {
     let cluster = setting.cluster;
     let owner = cluster.lab.arp_owner(address)?;
     let owner = owner.with_context(|| format!("nobody answers ARP for {address}"))?;
-    let client = Plan::connect(SocketAddr::from((address, 80)));
-    while_connecting(cluster, client, "no API server and no etcd", || {
+    let (what, service) = ("no API server and no etcd", SocketAddr::from((address, 80)));
+    let seen = watch_service(cluster, service, what, || {
         take_down(cluster)?;
         nothing_changes(cluster, owner, address)
     })?;
+    seen.nothing_failed(what)?;
     ensure!(
         cluster.kubectl(&["get", "nodes"]).is_err(),
         "there is an API server"

@@ -15,7 +15,12 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Directory with downloaded kubeadm, kubelet and kubectl; without it Kubernetes is compiled as for the lab
-    #[arg(long, value_name = "DIR", requires_all = ["kubernetes_version", "images"])]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "kubernetes_version",
+        requires = "images"
+    )]
     programs: Option<PathBuf>,
     /// Their version, such as v1.36.3
     #[arg(long, value_name = "VERSION", requires = "programs")]

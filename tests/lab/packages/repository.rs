@@ -133,7 +133,7 @@ fn packages(lab: &Lab, directory: &Path) -> Result<String> {
             format!("kubelet, kubectl, cri-tools, {kube}"),
         ),
         ("kubelet", VERSION, format!("iptables, {kube}")),
-        ("kubectl", VERSION, kube.clone()),
+        ("kubectl", VERSION, kube),
         ("cri-tools", "1.36.0-1.1", String::new()),
         ("containerd", "1.6.20-lab1", "runc".to_owned()),
     ];
@@ -204,7 +204,7 @@ fn make_key(directory: &Path, name: &str) -> Result<()> {
     let public = directory.join(format!("{name}.asc"));
     run(gpg(&home)
         .arg("--output")
-        .arg(&public)
+        .arg(public)
         .args(["--armor", "--export"]))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -183,7 +183,8 @@ fn names_in(archive: &Path) -> Result<Vec<String>> {
             .with_context(place)
             .context("is it compressed? It must not be")?;
         let path = entry.path().with_context(place)?.into_owned();
-        if path == Path::new("index.json") || path == Path::new("manifest.json") {
+        let name = path.strip_prefix(".").unwrap_or(&path);
+        if name == Path::new("index.json") || name == Path::new("manifest.json") {
             let mut text = String::new();
             entry
                 .take(INDEX)
@@ -213,9 +214,12 @@ fn named(index: &Value) -> Vec<String> {
 /// Fills a directory under another name beside it, which takes its own when all is done.
 pub(super) fn into_new(out: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     ensure!(!out.exists(), "{} is there already", out.display());
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    fs::create_dir_all(parent.unwrap_or_else(|| Path::new(".")))?;
-    let mut name = out.as_os_str().to_owned();
+    if let Some(parent) = out.parent() {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    // Without a slash at its end, behind which the other name would be one in it.
+    let mut name = out.components().as_path().as_os_str().to_owned();
     name.push(".unfinished");
     let unfinished = PathBuf::from(name);
     cache::remove_tree(&unfinished)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::archive::Hashing;
 
@@ -97,10 +98,48 @@ impl List {
     }
 }
 
+/// The paths of everything that the text of a list names.
+pub(super) fn paths(text: &str) -> Result<Vec<String>> {
+    let list: Value = serde_yaml::from_str(text)?;
+    let all = ["files", "images"].into_iter();
+    all.flat_map(|part| list[part].as_array().into_iter().flatten())
+        .map(|one| {
+            let path = one["path"].as_str();
+            path.map(str::to_owned).context("what is listed has a path")
+        })
+        .collect()
+}
+
 /// The SHA-256 of a file in hex.
 fn sha256(file: &Path) -> Result<String> {
     let mut hash = Hashing::new(io::sink());
     let mut open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     io::copy(&mut open, &mut hash)?;
     Ok(hash.finish().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_list_names_is_found_in_its_text() {
+        let folder = tempfile::tempdir().expect("a directory");
+        for file in ["kubeadm", "0.tar"] {
+            fs::write(folder.path().join(file), "bytes").expect("a file");
+        }
+        let mut list = List::new("amd64", "v1.36.3", "lab.invalid", "lab.invalid/pause:3");
+        list.program(folder.path(), "kubeadm", "/usr/local/bin/kubeadm", &[])
+            .expect("it is there");
+        list.archive(
+            folder.path(),
+            "0.tar",
+            vec!["lab.invalid/pause:3".to_owned()],
+        )
+        .expect("it is there");
+        list.write(folder.path()).expect("written");
+        let text = fs::read_to_string(folder.path().join("bundle.yaml")).expect("a list");
+        assert_eq!(paths(&text).expect("a list"), ["kubeadm", "0.tar"]);
+        paths("files:\n- mode: '0755'\n").expect_err("no path");
+    }
 }

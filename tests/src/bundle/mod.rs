@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{base, cache};
 use archive::{Archive, Entry, Layer};
@@ -56,6 +56,25 @@ pub fn directory() -> Result<PathBuf> {
         })?;
         assemble(bundle, &built, &tree)?;
         cache::remove_tree(&built)
+    })
+}
+
+/// Copies the bundle of [`directory()`] to a directory that does not exist yet: its list, and what that names.
+///
+/// # Errors
+/// When the directory exists, or the bundle cannot be built or copied.
+pub fn copy_to(out: &Path) -> Result<()> {
+    downloaded::into_new(out, |copy| {
+        let bundle = directory()?;
+        let list = bundle.join("bundle.yaml");
+        let text =
+            fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+        for path in list::paths(&text)? {
+            let target = copy.join(&path);
+            fs::create_dir_all(target.parent().unwrap_or(copy))?;
+            downloaded::copy(&bundle.join(&path), &target)?;
+        }
+        downloaded::copy(&list, &copy.join("bundle.yaml"))
     })
 }
 

@@ -25,7 +25,7 @@ pub use changes::{
 };
 pub use interrupt::interrupt;
 pub use prepared::load_balancers;
-pub use watch::{Seen, watch};
+pub use watch::{Seen, watch, watch_service};
 
 /// Two load-balancer machines: with three control planes they are five.
 pub const POOL: [Machine; 2] = [Machine::lb(1), Machine::lb(2)];
@@ -305,6 +305,6 @@ mod tests {
             values,
             [("last_failure_ms", 30.0), ("failed_connections", 4.0)]
         );
-        assert_eq!(rows_of("upgrade", &[]), []);
+        assert!(rows_of("upgrade", &[]).is_empty());
     }
 }

@@ -101,7 +101,30 @@ pub fn watch(
     what: &str,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<Seen> {
-    let clients: Vec<Prober> = plans(service)
+    watch_by(cluster, plans(service), what, act)
+}
+
+/// The same with the client of the Service alone: it needs no API.
+///
+/// # Errors
+/// As [`watch()`].
+pub fn watch_service(
+    cluster: &Cluster<'_>,
+    service: SocketAddr,
+    what: &str,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<Seen> {
+    let client = Plan::connect(service).paced(PACE, PATIENCE);
+    watch_by(cluster, vec![client], what, act)
+}
+
+fn watch_by(
+    cluster: &Cluster<'_>,
+    plans: Vec<Plan>,
+    what: &str,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<Seen> {
+    let clients: Vec<Prober> = plans
         .into_iter()
         .map(|plan| cluster.prober(plan))
         .collect::<Result<_>>()?;
