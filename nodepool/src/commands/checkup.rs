@@ -52,8 +52,9 @@ pub(super) async fn run(args: &cli::CheckCluster, ui: Ui) -> Result<(), Failure>
         lbnode: lbnode.as_ref(),
     };
     let progress = Progress::begin(ui, "look at the cluster");
-    let checked = check_cluster(&world, sight).await?;
+    let checked = check_cluster(&world, sight).await;
     progress.end();
+    let checked = checked?;
     match args.output {
         cli::Output::Table => ui.result(&text(&checked))?,
         form => {

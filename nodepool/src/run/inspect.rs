@@ -40,7 +40,8 @@ pub async fn inspect(fleet: &Fleet<'_>, desired: &Desired, lbnode: Option<&Lbnod
 pub async fn read_certificates(fleet: &Fleet<'_>) -> BTreeMap<IpAddr, Vec<Certificate>> {
     let reading = fleet.machines.values().map(|machine| async move {
         let script = script::read_certificates();
-        let output = machine.run(&script, "certificates").await.ok()?;
+        let outcome = machine.run(&script, "certificates").await;
+        let output = outcome.ok().filter(|output| output.status == 0)?;
         Some((machine.address, Certificate::parse_all(&output.stdout)))
     });
     let read: Vec<Option<_>> = stream::iter(reading)
@@ -61,6 +62,7 @@ pub async fn rehearse(
 ) -> Result<Vec<String>, Failure> {
     let artefacts = Artefacts {
         bundle: None,
+        packages: None,
         lbnode: lbnode.clone(),
         cni: None,
     };

@@ -107,7 +107,8 @@ async fn not_ready(
     }
     let speakers = speakers(api).await?;
     let why = |name: &&str| {
-        let speaker = speakers.iter().find(|one| one.node == *name);
+        let mut speakers = speakers.iter();
+        let speaker = speakers.find(|one| one.node == *name && !one.phase.is_empty());
         match speaker {
             None => Some(format!("no speaker has reported on {name}")),
             Some(one) if one.lost => Some(format!("the speaker of {name} is not heard")),

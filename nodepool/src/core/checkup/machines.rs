@@ -12,9 +12,9 @@ const SOON: i64 = 30 * DAY;
 /// Less than a maintenance window.
 const URGENT: i64 = 7 * DAY;
 /// The machines are not asked at the very same moment.
-const APART: i64 = 10;
+const APART: u64 = 10;
 /// Clocks further apart break leases and new certificates.
-const FAR_APART: i64 = 30;
+const FAR_APART: u64 = 30;
 
 const UPDATE: &str = "`lbctl update cluster --dry-run` shows all of it, `lbctl update cluster` puts it right; what is to stay belongs into the cluster file";
 
@@ -75,8 +75,12 @@ fn ready(evidence: &Evidence<'_>, node: &NodeState, notes: &mut Notes) {
 }
 
 fn certificates(evidence: &Evidence<'_>, machine: &Machine, notes: &mut Notes) {
-    let all = evidence.certificates.get(&machine.address);
-    let all = all.map(Vec::as_slice).unwrap_or_default();
+    let Some(all) = evidence.certificates.get(&machine.address) else {
+        let detail = "its certificates could not be looked at";
+        let hint = "look again; the machine's log in the cluster's workspace folder says why";
+        notes.warn(Check::Certificates, detail, hint);
+        return;
+    };
     trust(machine, all, notes);
     let mut first: Option<(i64, &Certificate)> = None;
     for certificate in all {
@@ -156,14 +160,15 @@ fn clocks(evidence: &Evidence<'_>, notes: &mut Notes) {
         let Some(clock) = evidence.clocks.get(&machine.address) else {
             continue;
         };
-        let apart = clock - middle;
+        // Whatever a machine takes for the time.
+        let apart = clock.saturating_sub(*middle);
         let detail = format!("its clock is {apart} s off those of the others");
         let hint =
             "set up time synchronisation (chrony or systemd-timesyncd) on all machines".to_owned();
         let notes = notes.at(Place::of(node));
-        if apart.abs() > FAR_APART {
+        if apart.unsigned_abs() > FAR_APART {
             notes.fail(Check::Clock, detail, hint);
-        } else if apart.abs() > APART {
+        } else if apart.unsigned_abs() > APART {
             notes.warn(Check::Clock, detail, hint);
         } else {
             notes.pass(Check::Clock, "agrees with the others");

@@ -124,7 +124,7 @@ mod tests {
             sha256: "sum".to_owned(),
             version: None,
             image: Archive {
-                bytes: Vec::new(),
+                bytes: [].into(),
                 digest: String::new(),
             },
         };
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(titles(&desired, Some(&all), &begun), finish);
 
         // Only the runtime is missing: Kubernetes' repository is not needed for it.
-        let mut without = facts.clone();
+        let mut without = facts;
         without.containerd.version = None;
         let runtime = ["install containerd|containerd.io"];
         assert_eq!(titles(&desired, Some(&all), &without), runtime);
@@ -226,7 +226,7 @@ mod tests {
             titles(&desired, Some(&packages(None)), &Facts::default()),
             none
         );
-        let mut member = bare.clone();
+        let mut member = bare;
         member.member = Some(Membership {
             cluster: "lab".to_owned(),
             role: "control-plane".to_owned(),

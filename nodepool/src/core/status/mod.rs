@@ -218,7 +218,9 @@ impl Picture {
         self.drift = cluster;
         for node in &mut self.nodes {
             node.drift = machines.remove(&node.address);
-            if let (None, Some(facts)) = (&node.containerd, inspected.facts.get(&node.address)) {
+            if node.containerd.is_none()
+                && let Some(facts) = inspected.facts.get(&node.address)
+            {
                 let version = facts.containerd.version.as_deref();
                 node.containerd = version.map(|version| version.trim_start_matches('v').to_owned());
             }

@@ -63,6 +63,7 @@ impl Inspected {
         Situation {
             desired,
             bundle: None,
+            packages: None,
             lbnode: &self.lbnode,
             routed_network: facts.any(|facts| facts.files.contains_key(cni::CONFLIST)),
             facts: &self.facts,
@@ -84,7 +85,7 @@ fn outside(lbnode: &Lbnode) -> Lbnode {
         sha256: lbnode.sha256.clone(),
         version: lbnode.version.clone(),
         image: Archive {
-            bytes: Vec::new(),
+            bytes: [].into(),
             digest: lbnode.image.digest.clone(),
         },
     }
@@ -102,7 +103,7 @@ fn usual(facts: &BTreeMap<IpAddr, Facts>) -> Lbnode {
         sha256: most_frequent(facts.values().filter_map(program)),
         version: None,
         image: Archive {
-            bytes: Vec::new(),
+            bytes: [].into(),
             digest: most_frequent(
                 facts
                     .values()
@@ -184,14 +185,22 @@ impl Drift {
     }
 
     fn note(&mut self, situation: &Situation<'_>, step: &ApiStep) {
-        if let ApiStep::Mark(mark) = step {
-            let mut facts = situation.facts.iter();
-            if let Some((address, _)) = facts.find(|(_, facts)| facts.hostname == mark.node) {
-                self.of(*address, marked(mark));
-                return;
+        let own = match step {
+            ApiStep::Mark(mark) => Some((&mark.node, marked(mark))),
+            ApiStep::Withdraw { node } => {
+                Some((node, "hand its Service addresses over".to_owned()))
             }
+            ApiStep::RemoveEtcdMember { .. } | ApiStep::DeleteNode { .. } => None,
+        };
+        let Some((name, line)) = own else {
+            self.cluster.push(step.title());
+            return;
+        };
+        let mut facts = situation.facts.iter();
+        match facts.find(|(_, facts)| facts.hostname == *name) {
+            Some((address, _)) => self.of(*address, line),
+            None => self.cluster.push(step.title()),
         }
-        self.cluster.push(step.title());
     }
 }
 

@@ -84,6 +84,10 @@ fn certificates_can_be_read_and_are_valid_for_a_while() {
         all.remove(0);
     });
     assert!(missing.detail.contains("is missing"), "{missing:?}");
+    // Who was not asked lacks nothing.
+    only(Check::Certificates, Some("m1"), Warn, |scene| {
+        scene.certificates.remove(&at(1));
+    });
 }
 
 #[test]

@@ -135,6 +135,22 @@ fn who_is_to_join_to_leave_or_to_come_back_is_named() {
 }
 
 #[test]
+fn who_carries_service_addresses_no_more_is_to_hand_them_over() {
+    let mut scene = scene();
+    for node in scene.view.nodes.values_mut() {
+        label(node);
+    }
+    scene.desired.machines[2].lbnode = false;
+    let drift = lines(&scene);
+    assert_eq!(
+        drift.machines[&at(2)],
+        ["hand its Service addresses over"],
+        "{drift:?}"
+    );
+    assert_eq!(drift.cluster, Vec::<String>::new());
+}
+
+#[test]
 fn a_machine_that_does_not_answer_has_no_drift_that_is_known() {
     let mut scene = scene();
     scene.facts.remove(&at(1));
