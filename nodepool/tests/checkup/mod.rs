@@ -12,13 +12,19 @@ use crate::site::Site;
 
 const FILE: &str = include_str!("../../../examples/three-control-planes.yaml");
 const VRRP: &str = "/etc/lbnode/vrrp.yaml";
-/// The beginning of a certificate that is valid until 2049.
-const CERTIFICATE: &str = "MC4wLKADAgECAgEHMAAwADAeFw0yMDAxMDEwMDAwMDBaFw00OTAxMDEwMDAwMDBa";
-/// The same of one that has ended in 2021.
-const ENDED: &str = "MC4wLKADAgECAgEHMAAwADAeFw0yMDAxMDEwMDAwMDBaFw0yMTAxMDEwMDAwMDBa";
 
 fn address(last: u8) -> IpAddr {
     [10, 10, 0, last].into()
+}
+
+/// What a machine says of a certificate that is valid until this year.
+fn certificate(path: &str, until: i32) -> String {
+    let mut params = rcgen::CertificateParams::new(vec!["api".to_owned()]).expect("a name");
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let pem = params.self_signed(&key).expect("a certificate").pem();
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    format!("cert 644 {path} {}\n", lines.collect::<String>())
 }
 
 /// A pod of the data plane.
@@ -36,6 +42,7 @@ fn pod(app: &str, node: &str) -> Value {
 async fn made() -> Site {
     let site = Site::new(FILE);
     site.create().await.expect("the cluster is made");
+    let authority = certificate("/etc/kubernetes/pki/ca.crt", 2049);
     {
         let mut inner = site.inner();
         inner.changes.clear();
@@ -47,7 +54,7 @@ async fn made() -> Site {
             inner.speakers.push(speaker);
         }
         for machine in inner.machines.values_mut() {
-            machine.certificates = format!("cert 644 /etc/kubernetes/pki/ca.crt {CERTIFICATE}\n");
+            machine.certificates.clone_from(&authority);
         }
     }
     site
@@ -206,7 +213,7 @@ async fn maintenance_that_was_left_over_and_an_old_certificate_are_found() {
     {
         let mut inner = site.inner();
         let machine = inner.machines.get_mut(&address(11));
-        let line = format!("cert 644 /etc/kubernetes/pki/apiserver.crt {ENDED}\n");
+        let line = certificate("/etc/kubernetes/pki/apiserver.crt", 2021);
         machine.expect("a machine").certificates.push_str(&line);
     }
     let checked = site.check_cluster().await.expect("it is looked at");
