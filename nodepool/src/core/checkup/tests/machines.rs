@@ -11,8 +11,9 @@ fn a_machine_that_does_not_answer_is_found_and_nothing_is_said_of_its_roles() {
         node.proxy = None;
         node.drift = None;
     });
-    assert_eq!(judge(&[row.clone()], 3), Judgement::Partial);
-    assert_eq!(judge(&[row], 1), Judgement::Broken, "there is no other");
+    let rows = [row];
+    assert_eq!(judge(&rows, 3), Judgement::Partial);
+    assert_eq!(judge(&rows, 1), Judgement::Broken, "there is no other");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nodepool::packages::Packages;
 
 use crate::site::{Fault, Site};
 
-const FILE: &str = include_str!("../../examples/three-control-planes.yaml");
+const FILE: &str = include_str!("../../../examples/three-control-planes.yaml");
 const NAMES: [&str; 5] = ["containerd", "cri-tools", "kubeadm", "kubectl", "kubelet"];
 const APT: &str = "/etc/apt/sources.list.d/lbctl-kubernetes.sources";
 const DNF: &str = "/etc/yum.repos.d/lbctl-kubernetes.repo";
