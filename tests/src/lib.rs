@@ -5,7 +5,7 @@
 //! * [`roster`]: the machines' names and addresses.
 //! * [`host`]: what a host must have, and the two ways to run a machine on it.
 //! * [`api`]: requests to a cluster's API whose latency is measured.
-//! * [`bundle`]: Kubernetes compiled from its Go modules into a directory that `lbctl` installs from.
+//! * [`bundle`]: Kubernetes compiled from its Go modules, or downloaded, in a directory that `lbctl` installs from.
 //! * [`capture`]: what a machine sends.
 //! * [`prober`]: a client that opens a new connection all the time and tells when it failed.
 //! * [`cluster`]: a cluster made by `lbctl` on machines of a lab.
