@@ -280,12 +280,8 @@ impl Machine {
                 assert_eq!(Some(args[0].as_str()), self.manager);
                 self.ledger = true;
                 self.installing = half;
-                let names = if half {
-                    &args[1..args.len() / 2]
-                } else {
-                    &args[1..]
-                };
-                for name in names {
+                let all = args.len() - 1;
+                for name in args.iter().skip(1).take(if half { all / 2 } else { all }) {
                     let end = name.find(['=', '|']).unwrap_or(name.len());
                     self.packages.insert(name[..end].to_owned());
                 }
