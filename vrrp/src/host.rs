@@ -81,9 +81,10 @@ const MAIL: u32 = 0;
 const NOTIFY: u32 = 1;
 
 impl Host {
-    /// Opens the sockets and removes what an earlier process left behind.
+    /// Opens the sockets and removes what an earlier process left behind. `stands_back`: an address may be somebody else's.
     pub(crate) fn open(
         plans: &BTreeMap<usize, GroupPlan>,
+        stands_back: bool,
         events: Sender<Event>,
     ) -> io::Result<Self> {
         // Notifications first: nothing that changes while everything is read may be missed.
@@ -100,7 +101,9 @@ impl Host {
             settles: true,
         };
         let configured = plans.values().flat_map(|plan| &plan.routers);
+        // Whoever stands back takes nobody's address away that does not carry our mark.
         let configured = configured
+            .filter(|_| !stands_back)
             .flat_map(|router| router.addresses.iter().copied())
             .collect();
         for held in remove_ours(&mut host.addresses, &configured)? {
