@@ -4,6 +4,7 @@ mod placements;
 mod preflight;
 mod site;
 mod snapshot;
+mod takeover;
 mod update;
 
 use nodepool::commands::Outcome;

@@ -19,4 +19,5 @@ pub mod service_view;
 pub mod snapshot;
 pub mod status;
 pub mod step;
+pub mod takeover;
 pub mod update;

@@ -18,6 +18,7 @@ mod rivals;
 mod roll;
 mod secrets;
 mod snapshot;
+mod takeover;
 
 pub use cluster::Cluster;
 pub use executor::{Failed, Work, run_stage};
@@ -35,6 +36,7 @@ pub use rivals::rivals_in_cluster;
 pub use roll::{Halt, balancers, read_settings, roll};
 pub use secrets::new_join_secrets;
 pub use snapshot::{UNREACHABLE, from_nodes, pack};
+pub use takeover::take_over;
 
 use crate::api::ApiConnector;
 use crate::remote::Connector;

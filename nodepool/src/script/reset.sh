@@ -99,7 +99,7 @@ if [ -e "$ledger" ]; then
     systemctl restart containerd 2>/dev/null
   fi
 fi
-rmdir /etc/lbnode /etc/systemd/system/kubelet.service.d /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null
+rmdir /etc/lbnode/kubeadm-patches /etc/lbnode /etc/systemd/system/kubelet.service.d /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null
 rm -rf /var/lib/lbctl /var/lib/cni/networks/pods
 find /run/lbctl -mindepth 1 ! -name "output.*" -exec rm -rf {} + 2>/dev/null
 systemctl daemon-reload

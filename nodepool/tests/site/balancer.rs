@@ -74,6 +74,10 @@ impl Inner {
         if !machine.is_member() {
             return;
         }
+        if script.id == "stop-others" {
+            self.take_what_nobody_has();
+            return;
+        }
         let joins = script.id.starts_with("kubeadm-");
         let mut restarts = false;
         for name in PODS {
@@ -122,9 +126,22 @@ impl Inner {
             );
         }
         if self.balancers.owner.is_none() {
-            self.balancers.owner = others.into_iter().next();
+            self.take_what_nobody_has();
         } else if restarts {
             self.give_away(address);
+        }
+    }
+
+    /// Somebody else has the virtual IP.
+    pub(crate) fn somebody_elses(&self) -> bool {
+        let vip = [10, 10, 0, 100].into();
+        self.machines.values().any(|one| one.has_address(vip))
+    }
+
+    /// One of those that are well takes the virtual IP, unless somebody else has it.
+    fn take_what_nobody_has(&mut self) {
+        if self.balancers.owner.is_none() && !self.somebody_elses() {
+            self.balancers.owner = self.well().into_iter().next();
         }
     }
 
@@ -183,6 +200,7 @@ impl Inner {
             }
             pods.push(shown.pod.clone());
         }
+        self.take_what_nobody_has();
         pods
     }
 
@@ -194,7 +212,14 @@ impl Inner {
             let shown = self.balancers.shown.get(&(address, (*name).to_owned()));
             shown.is_some_and(|shown| shown.pod.ready)
         });
-        let router = if self.balancers.owner == Some(address) && well {
+        let stands_back = machine
+            .texts
+            .get("/etc/lbnode/vrrp.yaml")
+            .is_some_and(|text| text.contains("standBack: true"));
+        let router = if well && self.somebody_elses() {
+            assert!(stands_back, "{address} would take the virtual IP as well");
+            r#"{"state":"initialize","health":{"verdict":"standing-back"}}"#
+        } else if self.balancers.owner == Some(address) && well {
             r#"{"state":"active"}"#
         } else if well {
             r#"{"state":"backup"}"#

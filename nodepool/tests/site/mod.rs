@@ -16,8 +16,8 @@ use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
 use nodepool::commands::{
-    Artefacts, Consent, Create, Leave, Look, Looked, Outcome, Reset, Snapshot, Taken, Update,
-    create, look, reset_nodes, snapshot, update,
+    Artefacts, Consent, Create, Install, Leave, Look, Looked, Outcome, Reset, Snapshot, Taken,
+    Update, create, install, look, reset_nodes, snapshot, update,
 };
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
@@ -167,6 +167,27 @@ impl Site {
         create(&world, input).await
     }
 
+    /// One `lbctl install`.
+    pub(crate) async fn install(&self, consent: Consent) -> Result<Outcome, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "install");
+        let world = self.world(&interrupt, &log);
+        let artefacts = Artefacts {
+            bundle: None,
+            ..self.artefacts.clone()
+        };
+        let input = Install {
+            cluster: &self.cluster,
+            desired: &self.desired,
+            artefacts: &artefacts,
+            workspace: &workspace,
+            kubeconfig: "the administrator's",
+            consent,
+        };
+        install(&world, input).await
+    }
+
     /// One `lbctl update cluster`.
     pub(crate) async fn update(&self, consent: Consent) -> Result<Outcome, Failure> {
         let interrupt = self.fresh_interrupt();
@@ -234,6 +255,7 @@ impl Site {
             artefacts: &self.artefacts,
             replace_edited: false,
             listening: Listening::Long,
+            adopting: None,
         };
         look(&world, &fleet, input).await
     }

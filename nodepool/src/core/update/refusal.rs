@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::order::members_with_balancer;
 use super::settings::NodeSettings;
+use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
+use crate::core::takeover;
 use crate::manifest::{VRRP_CONFIG, static_pod};
 
 /// A change that is refused.
@@ -28,6 +30,7 @@ pub fn refusals(
     settings: &BTreeMap<IpAddr, NodeSettings>,
 ) -> Vec<Refused> {
     let mut all = fixed(situation, made);
+    others(situation, &mut all);
     members(situation, &mut all);
     moved(situation, &mut all);
     // The only router that stays has nobody to be a stranger to: leavers' routers have stopped, joiners' have not begun.
@@ -99,12 +102,14 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
         &desired.name,
         new_cluster,
     );
-    same(
-        "`loadBalancer.vips.controlPlaneVIP` with `ports.controlPlaneLBPort`",
-        &made["controlPlaneEndpoint"],
-        &desired.endpoint(),
-        new_cluster,
-    );
+    if !reached_otherwise(desired, made) {
+        same(
+            "`loadBalancer.vips.controlPlaneVIP` with `ports.controlPlaneLBPort`",
+            &made["controlPlaneEndpoint"],
+            &desired.endpoint(),
+            new_cluster,
+        );
+    }
     let network = &made["networking"];
     same(
         "`clusterNetwork.pods`",
@@ -143,6 +148,33 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
         });
     }
     all
+}
+
+/// Nodes of a cluster that was taken over may know the API by a name, or by an address of before beside the virtual IP.
+fn reached_otherwise(desired: &Desired, made: &Value) -> bool {
+    let endpoint = made["controlPlaneEndpoint"].as_str().unwrap_or_default();
+    let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
+    let is_name = host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
+    let vip = desired.vip.to_string();
+    let names = made["apiServer"]["certSANs"].as_array();
+    let mut names = names.into_iter().flatten();
+    (is_name && port == desired.vip_port.to_string())
+        || names.any(|name| name.as_str() == Some(vip.as_str()))
+}
+
+/// Two load balancers for one virtual IP are a fault, and ours would take it from the other at once.
+fn others(situation: &Situation<'_>, all: &mut Vec<Refused>) {
+    for facts in situation.facts.values() {
+        for other in takeover::in_the_way(situation.desired, facts) {
+            all.push(Refused {
+                what: format!(
+                    "{other} on {} serves the virtual IP as well",
+                    facts.hostname
+                ),
+                hint: "`lbctl install` with this file takes over from it; or stop it".to_owned(),
+            });
+        }
+    }
 }
 
 /// The API load balancers keep their place: two of them at two places would both have the virtual IP.

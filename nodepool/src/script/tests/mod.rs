@@ -3,6 +3,7 @@
 mod removal;
 mod snapshot;
 mod standing;
+mod takeover;
 
 use std::io::Write as _;
 use std::path::Path;
