@@ -23,6 +23,7 @@ mod runner;
 mod secrets;
 mod services;
 mod shared;
+mod takeover;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         preflight::SCENARIOS,
         interruptions::SCENARIOS,
         placements::SCENARIOS,
+        takeover::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

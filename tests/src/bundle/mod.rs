@@ -3,6 +3,7 @@
 
 mod archive;
 mod end_to_end;
+mod kube_vip;
 mod metallb;
 mod programs;
 
@@ -20,6 +21,7 @@ use archive::{Archive, Entry, Hashing, Layer};
 use programs::CLUSTER_SOURCES;
 
 pub use end_to_end::{end_to_end, end_to_end_images};
+pub use kube_vip::{KUBE_VIP_IMAGE, kube_vip};
 pub use metallb::{Metallb, metallb};
 
 /// The Kubernetes release that is built.
