@@ -108,10 +108,10 @@ fn ask(
             }
         }
     }
-    for (_, question) in questions.iter() {
+    for (_, question) in &*questions {
         question.ask()?;
     }
-    for (address, question) in questions.iter_mut() {
+    for (address, question) in &mut *questions {
         if let Some(mac) = question.answer(end)? {
             return Ok(Round::Taken(format!("{mac} answers for {address}")));
         }

@@ -116,6 +116,12 @@ impl Desired {
         SocketAddr::new(machine.node_ip, self.api_port)
     }
 
+    /// A control plane has this address inside the cluster.
+    pub fn has_api_server_at(&self, address: IpAddr) -> bool {
+        self.control_planes()
+            .any(|machine| machine.node_ip == address)
+    }
+
     /// The proxy and the API server of this machine have the same port: the API server keeps to the node's own address.
     pub fn shares_port(&self, machine: &Machine) -> bool {
         let both = machine.is_control_plane() && machine.load_balancer.is_some();

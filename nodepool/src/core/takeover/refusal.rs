@@ -28,7 +28,7 @@ pub fn refusals(situation: &Situation<'_>, view: &ClusterView, made: &Value) -> 
     if made.is_null() {
         all.push(refused(
             "the cluster has no ConfigMap kube-system/kubeadm-config: kubeadm did not make it",
-            "only clusters that kubeadm made are taken over; for Service addresses alone apply deploy/lbnode.yaml",
+            "only clusters that kubeadm made are taken over; for Service addresses alone apply deploy/bundled-lb.yaml",
         ));
     } else {
         fixed(situation, made, &mut all);
@@ -125,17 +125,22 @@ fn endpoint(desired: &Desired, endpoint: Option<&str>, all: &mut Vec<Refused>) {
         return;
     };
     let (host, port) = split(endpoint);
-    let elsewhere = host
-        .parse::<IpAddr>()
-        .is_ok_and(|address| !desired.own_vips().any(|vip| vip == address));
-    if !elsewhere && port != desired.vip_port {
-        all.push(refused(
+    let vip = |address: &IpAddr| desired.vips().any(|vip| vip == *address);
+    match host.parse::<IpAddr>() {
+        // Whoever knows an API server goes on with it.
+        Ok(address) if desired.has_api_server_at(address) => {}
+        Ok(address) if !vip(&address) => all.push(refused(
+            format!("the nodes reach the API at {endpoint} (`controlPlaneEndpoint`), the file has {}", desired.endpoint()),
+            format!("write `controlPlaneVIP: {address}`: nodes keep the address that they know for their life"),
+        )),
+        _ if port != desired.vip_port => all.push(refused(
             format!(
                 "the nodes reach the API at {endpoint} (`controlPlaneEndpoint`), the file has port {} on the virtual IP",
                 desired.vip_port
             ),
             format!("write `controlPlaneLBPort: {port}`"),
-        ));
+        )),
+        _ => {}
     }
 }
 

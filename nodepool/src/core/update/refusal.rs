@@ -150,16 +150,15 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
     all
 }
 
-/// Nodes of a cluster that was taken over may know the API by a name, or by an address of before beside the virtual IP.
+/// Nodes of a cluster that was taken over may know the API by a name, or by the address of a control plane of before, beside
+/// the virtual IP.
 fn reached_otherwise(desired: &Desired, made: &Value) -> bool {
     let endpoint = made["controlPlaneEndpoint"].as_str().unwrap_or_default();
     let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
-    let is_name = host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
-    let vip = desired.vip.to_string();
-    let names = made["apiServer"]["certSANs"].as_array();
-    let mut names = names.into_iter().flatten();
-    (is_name && port == desired.vip_port.to_string())
-        || names.any(|name| name.as_str() == Some(vip.as_str()))
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => desired.has_api_server_at(address),
+        Err(_) => port == desired.vip_port.to_string(),
+    }
 }
 
 /// Two load balancers for one virtual IP are a fault, and ours would take it from the other at once.

@@ -42,7 +42,7 @@ fn what_can_be_taken_over_is_not_refused() {
 #[test]
 fn each_thing_that_must_hold_is_refused_by_itself() {
     type Spoil = fn(&mut Scene, &mut Value);
-    let cases: [(Spoil, &str, &str); 19] = [
+    let cases: [(Spoil, &str, &str); 20] = [
         (
             |_, made| *made = Value::Null,
             "no ConfigMap kube-system/kubeadm-config",
@@ -77,6 +77,14 @@ fn each_thing_that_must_hold_is_refused_by_itself() {
             |_, made| made["controlPlaneEndpoint"] = json!("10.10.0.11:6443"),
             "certificates do not carry the virtual IP",
             "certSANs",
+        ),
+        (
+            |_, made| {
+                made["controlPlaneEndpoint"] = json!("10.10.0.99:443");
+                made["apiServer"] = json!({"certSANs": ["10.10.0.100"]});
+            },
+            "the nodes reach the API at 10.10.0.99:443",
+            "controlPlaneVIP: 10.10.0.99",
         ),
         (
             |scene, _| {
