@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod balancer;
 mod machine;
 pub(crate) mod network;
+mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
