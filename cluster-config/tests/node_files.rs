@@ -61,8 +61,9 @@ fn files_without_the_keys_that_came_later_are_understood() {
         \x20 advertisementIntervalMillis: 100\n  garpRepeat: 5\n  garpRefreshSeconds: 60\n";
     let read = VrrpConfig::from_yaml(vrrp, "vrrp.yaml").expect("it is complete");
     assert_eq!(read.hand_over_grace_millis, 5000);
+    assert!(!read.stand_back);
     let [vrrp, _] = files();
-    for later in ["handOverGraceMillis", "tuning"] {
+    for later in ["handOverGraceMillis", "standBack", "tuning"] {
         assert!(
             !vrrp.contains(later),
             "an older release could not read it: {vrrp}"

@@ -38,6 +38,8 @@ pub enum Command {
     /// Write a commented cluster file, or make a cluster from one
     #[command(subcommand)]
     Create(Create),
+    /// Install only the load balancers onto a cluster that kubeadm made, in place of keepalived, HAProxy or kube-vip
+    Install(Install),
     /// Check a cluster file, machines and network, or a running cluster, and change nothing
     #[command(subcommand)]
     Check(Check),
@@ -139,6 +141,26 @@ pub struct CreateCluster {
     /// Answer yes to questions (replacing a containerd configuration that somebody edited)
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `lbctl install`
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Cluster and machines.
+    #[command(flatten)]
+    pub target: Target,
+    /// Credentials of the cluster's administrator
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// Node binary; default: `lbnode` beside this program
+    #[arg(long, value_name = "FILE")]
+    pub lbnode: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show what would be done, and do nothing; 5: there is something to do
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `lbctl update …`

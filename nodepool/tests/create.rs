@@ -7,6 +7,7 @@ mod placements;
 mod preflight;
 mod site;
 mod snapshot;
+mod takeover;
 mod update;
 
 use nodepool::commands::Outcome;

@@ -27,6 +27,7 @@ mod secrets;
 mod services;
 mod shared;
 mod sight;
+mod takeover;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         placements::SCENARIOS,
         five_nodes::SCENARIOS,
         packages::SCENARIOS,
+        takeover::SCENARIOS,
     ]
     .concat();
     runner::run(&scenarios, &options)

@@ -45,7 +45,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
+pub(crate) const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Machines without anything, and what their disks hold.
@@ -238,7 +238,7 @@ fn manual(context: &Context) -> Result<()> {
     for (machine, before) in &ground.before {
         nothing_of_ours(context.lab, *machine, before)?;
     }
-    let balancer = Balancer::start(context)?;
+    let balancer = Balancer::start(context, 443)?;
     cluster.create()?;
     cluster.calm()?;
     let owners = context.lab.owners(API_VIP)?;
@@ -277,12 +277,13 @@ fn a_back_end_dies(cluster: &Cluster<'_>) -> Result<()> {
 }
 
 /// HAProxy on the VIP, in the place of a client of the machines' segment.
-struct Balancer {
+pub(crate) struct Balancer {
     process: Child,
 }
 
 impl Balancer {
-    fn start(context: &Context) -> Result<Self> {
+    /// `port`: of the API on the VIP.
+    pub(crate) fn start(context: &Context, port: u16) -> Result<Self> {
         let lab = context.lab;
         let address = format!("{API_VIP}/32");
         let added = lab
@@ -301,7 +302,7 @@ impl Balancer {
             .collect();
         let config = format!(
             "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h\n\
-             listen api\n  bind {API_VIP}:443\n  option httpchk GET /readyz\n  http-check expect status 200\n\
+             listen api\n  bind {API_VIP}:{port}\n  option httpchk GET /readyz\n  http-check expect status 200\n\
              \x20 default-server inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions\n{servers}"
         );
         let file = lab.state_directory().join("haproxy.cfg");
@@ -321,7 +322,7 @@ impl Balancer {
             Duration::from_millis(100),
             || {
                 ensure!(balancer.process.try_wait()?.is_none(), "haproxy has ended");
-                let target = std::net::SocketAddr::from((API_VIP, 443));
+                let target = std::net::SocketAddr::from((API_VIP, port));
                 lab.within(Place::Client, || {
                     Ok(std::net::TcpStream::connect(target).ok().map(drop))
                 })

@@ -193,6 +193,14 @@ impl<'lab> Cluster<'lab> {
         self.with_software(&["update", "cluster", "--yes", "--no-progress"])
     }
 
+    /// `lbctl install` with these credentials.
+    pub fn install_command(&self, kubeconfig: &Path) -> Command {
+        let mut command = self.lbctl(&["install", "--yes", "--no-progress"]);
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command.arg("--lbnode").arg(&self.programs.lbnode);
+        command
+    }
+
     /// Brings the cluster to what its file says.
     ///
     /// # Errors

@@ -90,7 +90,10 @@ impl Plan {
         for plan in &mut plans {
             plan.settings.hand_over_grace = grace;
         }
-        let health = config.track.as_ref().and_then(|track| reader.health(track));
+        let mut health = config.track.as_ref().and_then(|track| reader.health(track));
+        if config.stand_back {
+            reader.stand_back(&plans, health.as_mut());
+        }
         match admin {
             Some(admin) if reader.problems.is_empty() => Ok(Self {
                 groups: plans,

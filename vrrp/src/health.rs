@@ -14,8 +14,9 @@ use cluster_config::node::vrrp::Track;
 use daemon::probe::ProbeUrl;
 use daemon::tls::ServerName;
 
-use crate::config::Reader;
+use crate::config::{GroupPlan, Reader, RouterPlan};
 use crate::proto::Health;
+use crate::standing::{Round, StandBack};
 
 /// What to ask, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct HealthPlan {
     pub fall: u32,
     /// Successes in a row until it is good again.
     pub rise: u32,
+    /// Routers that stand back first for whoever has their addresses; empty: none does.
+    pub stand_back: Vec<RouterPlan>,
 }
 
 impl HealthPlan {
@@ -78,7 +81,22 @@ impl Reader {
             interval: Duration::from_millis(track.interval_millis.into()),
             fall: track.fall,
             rise: track.rise,
+            stand_back: Vec::new(),
         })
+    }
+
+    /// All routers wait until nobody answers for their addresses.
+    pub(crate) fn stand_back(&mut self, groups: &[GroupPlan], health: Option<&mut HealthPlan>) {
+        match health {
+            Some(health) => {
+                let routers = groups.iter().flat_map(|group| group.routers.clone());
+                health.stand_back = routers.collect();
+            }
+            None => self.problem(
+                "standBack",
+                "needs `track`: the checks decide what comes next",
+            ),
+        }
     }
 }
 
@@ -112,6 +130,8 @@ pub(crate) struct HealthPolicy {
     rise: u32,
     /// What the peers said since the second level failed.
     peers: PeersSay,
+    /// Somebody else has the addresses, for all that is known.
+    standing: Option<StandBack>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +153,33 @@ impl HealthPolicy {
             fall,
             rise,
             peers: PeersSay::NotAsked,
+            standing: None,
+        }
+    }
+
+    /// Somebody else may have the addresses: whatever the checks say, the node waits until they are silent.
+    pub(crate) fn stand_back(&mut self) {
+        self.standing = Some(StandBack::default());
+    }
+
+    /// There is nobody to stand back for any more.
+    pub(crate) fn stand_forth(&mut self) {
+        self.standing = None;
+    }
+
+    /// Nothing but somebody else's claim keeps the node from taking part; why.
+    pub(crate) fn stands_back(&self) -> Option<&str> {
+        let standing = self.standing.as_ref()?;
+        (self.checked() == Health::Good).then(|| standing.why())
+    }
+
+    /// Whether somebody has the addresses.
+    pub(crate) fn handle_round(&mut self, round: Round) {
+        if let Some(standing) = &mut self.standing {
+            standing.handle_round(round);
+            if standing.is_over() {
+                self.standing = None;
+            }
         }
     }
 
@@ -179,6 +226,14 @@ impl HealthPolicy {
 
     /// The verdict.
     pub(crate) fn verdict(&self) -> Health {
+        match self.checked() {
+            Health::Good if self.standing.is_some() => Health::Unknown,
+            verdict => verdict,
+        }
+    }
+
+    /// What the checks alone say.
+    fn checked(&self) -> Health {
         match (self.live.good, self.ready.good) {
             (Some(false), _) if self.live.draining => Health::Draining {
                 detail: self.live.detail.clone(),

@@ -81,9 +81,10 @@ const MAIL: u32 = 0;
 const NOTIFY: u32 = 1;
 
 impl Host {
-    /// Opens the sockets and removes what an earlier process left behind.
+    /// Opens the sockets and removes what an earlier process left behind. `stands_back`: an address may be somebody else's.
     pub(crate) fn open(
         plans: &BTreeMap<usize, GroupPlan>,
+        stands_back: bool,
         events: Sender<Event>,
     ) -> io::Result<Self> {
         // Notifications first: nothing that changes while everything is read may be missed.
@@ -102,6 +103,12 @@ impl Host {
             groups: BTreeMap::new(),
             events,
             settles: true,
+        };
+        // Whoever stands back takes nobody's address away that does not carry our mark.
+        let configured = if stands_back {
+            BTreeSet::new()
+        } else {
+            configured
         };
         for held in remove_ours(&mut host.addresses, &configured)? {
             tracing::info!(address = %held.address, interface = held.index, "removed an address left behind by an earlier run");

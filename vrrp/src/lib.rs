@@ -30,6 +30,7 @@ mod place;
 mod ports;
 mod probes;
 mod process;
+mod standing;
 mod status;
 mod supervisor;
 mod urgency;

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use daemon::probe::{self, ProbeFailure, ProbeUrl};
@@ -11,8 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::RouterPlan;
 use crate::health::{Failure, HealthPlan, HealthPolicy};
 use crate::proto::Health;
+use crate::standing::{self, Round};
 
 /// What status and metrics show of the checks.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,7 @@ enum Finding {
     Live(Result<(), Failure>),
     Ready(Result<(), Failure>),
     Peers(bool),
+    Round(Round),
 }
 
 /// A probe of the second level goes through the proxy to an API server under load.
@@ -52,6 +56,12 @@ pub(crate) async fn run(
     tasks.spawn(level(plans.clone(), results.clone(), Level::Live));
     tasks.spawn(level(plans.clone(), results.clone(), Level::Ready));
     let mut policy = HealthPolicy::new(1, 1);
+    let begun = plans.borrow().clone();
+    let routers = begun.map_or_else(Vec::new, |plan| plan.stand_back);
+    if !routers.is_empty() {
+        policy.stand_back();
+        stand_back(routers, results.clone());
+    }
     let mut last = None;
     loop {
         let result = tokio::select! {
@@ -61,6 +71,9 @@ pub(crate) async fn run(
         let plan = plans.borrow().clone();
         let Some(plan) = plan else { continue };
         policy.reconfigure(plan.fall, plan.rise);
+        if plan.stand_back.is_empty() {
+            policy.stand_forth();
+        }
         match result {
             Finding::Live(result) => policy.handle_live(result),
             Finding::Ready(result) => {
@@ -74,6 +87,7 @@ pub(crate) async fn run(
                 }
             }
             Finding::Peers(ready) => policy.handle_peers(ready),
+            Finding::Round(round) => policy.handle_round(round),
         }
         while tasks.try_join_next().is_some() {}
         let verdict = policy.verdict();
@@ -83,6 +97,15 @@ pub(crate) async fn run(
             report(verdict.clone());
             last = Some(verdict);
         }
+    }
+}
+
+/// Asks on a thread of its own who has the addresses. Without it the node would stand back for ever, which harms nobody.
+fn stand_back(routers: Vec<RouterPlan>, results: mpsc::Sender<Finding>) {
+    let tell = move |round| results.blocking_send(Finding::Round(round)).is_ok();
+    let asking = thread::Builder::new().name("standing-back".to_owned());
+    if let Err(error) = asking.spawn(move || standing::play(&routers, tell)) {
+        tracing::error!(%error, "cannot ask who has the addresses: this node does not take them");
     }
 }
 
@@ -177,7 +200,12 @@ fn note(view: &SharedView, policy: &HealthPolicy, verdict: &Health, changed: boo
     if view.detail != detail {
         detail.clone_into(&mut view.detail);
     }
+    let standing = policy.stands_back();
+    if let Some(why) = standing {
+        why.clone_into(&mut view.detail);
+    }
     view.verdict = Some(match verdict {
+        Health::Unknown if standing.is_some() => "standing-back",
         Health::Unknown => "unknown",
         Health::Good => "good",
         Health::Draining { .. } => "draining",

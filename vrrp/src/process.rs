@@ -83,8 +83,10 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     )?;
     let mut slots = Slots::default();
     let first = slots.assign(&setup.plan);
-    let host =
-        Host::open(&first, events.clone()).context("cannot read the network configuration")?;
+    let health = setup.plan.health.as_ref();
+    let stands_back = health.is_some_and(|health| !health.stand_back.is_empty());
+    let host = Host::open(&first, stands_back, events.clone())
+        .context("cannot read the network configuration")?;
     events.send(Event::Plan(first));
     let host = spawn("host", HOST_PRIORITY, move || host.run(host_mail))?;
     let router = spawn("router", ROUTER_PRIORITY, move || driver.run())?;

@@ -6,7 +6,8 @@ use crate::diagnostic::Severity;
 use crate::model::{Cluster, Mode};
 use crate::report::Report;
 
-/// Who listens on a port of all addresses of a node.
+/// Who listens on a port of all addresses of a node. API servers do not where they have the port of the VIP: then each
+/// keeps to its node's address.
 struct Listener {
     first: u16,
     last: u16,
@@ -35,7 +36,6 @@ const LISTENERS: &[Listener] = &[
     on(22, 22, "SSH", On::EveryNode),
     on(2_379, 2_384, "etcd", On::ControlPlane),
     on(4_240, 4_240, "the CNI's health check", On::EveryNode),
-    on(6_444, 6_444, "the API server", On::ControlPlane),
     on(7_946, 7_946, "the speakers' heartbeats", On::EveryNode),
     on(9_100, 9_101, "metrics exporters", On::Perhaps),
     on(10_250, 10_250, "the kubelet", On::EveryNode),

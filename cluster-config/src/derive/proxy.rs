@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use super::{API_SERVER_PORT, CA_FILE, LOOPBACK_PORT, PROXY_ADMIN_PORT, placement::placement};
+use super::{CA_FILE, LOOPBACK_PORT, PROXY_ADMIN_PORT, placement::placement};
 use crate::model::{Cluster, Node};
 use crate::net::{IpRange, IpSet};
 use crate::node::proxy::{
@@ -58,7 +58,10 @@ pub fn proxy(cluster: &Cluster, node: &Node) -> Option<ProxyConfig> {
         backend: Backend {
             servers: servers
                 .into_iter()
-                .map(|address| Server::new(address.to_string(), address.into(), API_SERVER_PORT))
+                .map(|address| {
+                    let port = load_balancer.api_server_port();
+                    Server::new(address.to_string(), address.into(), port)
+                })
                 .collect(),
             balance: Balance::default(),
             check: Check {

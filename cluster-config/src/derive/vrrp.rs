@@ -68,6 +68,7 @@ pub fn vrrp(cluster: &Cluster, node: &Node) -> Option<VrrpConfig> {
         routers: virtual_routers,
         track: Some(track(cluster, peers().map(|peer| peer.to_string()))),
         hand_over_grace_millis: HAND_OVER_GRACE_MILLIS,
+        stand_back: false,
         admin: format!("127.0.0.1:{VRRP_ADMIN_PORT}"),
     })
 }

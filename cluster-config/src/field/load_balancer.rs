@@ -7,6 +7,25 @@ use crate::code::Code;
 const POOL_RULE: Rule =
     Rule::Special("pools can be added, not removed, renamed or given other addresses");
 
+/// `spec.loadBalancer.ports`.
+const PORTS: &[Field] = &[
+    Field::new(
+        "controlPlaneLBPort",
+        int(1, 65_535),
+        "Port of the API on the VIP.",
+    )
+    .required()
+    .fixed(Code::V22),
+    Field::new(
+        "apiServerPort",
+        int(1, 65_535),
+        "Port of the API servers themselves; a cluster that kubeadm made by itself has 6443.",
+    )
+    .default("6444")
+    .fixed(Code::V22)
+    .extension(),
+];
+
 /// `spec.loadBalancer`.
 pub(super) const LOAD_BALANCER: &[Field] = &[
     Field::new(
@@ -27,13 +46,7 @@ pub(super) const LOAD_BALANCER: &[Field] = &[
     .code(Code::V03),
     Field::new(
         "ports",
-        Shape::Map(&[Field::new(
-            "controlPlaneLBPort",
-            int(1, 65_535),
-            "Port of the API on the VIP; the API servers themselves listen on 6444.",
-        )
-        .required()
-        .fixed(Code::V22)]),
+        Shape::Map(PORTS),
         "Ports.",
     )
     .required(),

@@ -7,6 +7,7 @@ use super::read::{
     address, addresses, boolean, cidrs, dictionary, items, located_text, number, optional_number,
     parsed, ranges, text, texts, word, written,
 };
+use crate::derive::API_SERVER_PORT;
 use crate::model::{
     AddressPool, Announcement, Bgp, BgpPeer, DataPlaneSettings, LoadBalancer, Located, Mode,
     Operator, ProxySettings, Requirement, Selector, Vips, VrrpSettings,
@@ -19,6 +20,7 @@ pub(super) fn load_balancer(node: Option<&Node>) -> LoadBalancer {
         mode: word(at(&["mode"]), Mode::from_word, Mode::Bundled),
         announcement: word(at(&["type"]), Announcement::from_word, Announcement::Layer2),
         port: number(at(&["ports", "controlPlaneLBPort"]), 443),
+        api_server_port: *number(at(&["ports", "apiServerPort"]), API_SERVER_PORT),
         vips: Vips {
             control_plane: address(at(&["vips", "controlPlaneVIP"]))
                 .unwrap_or(Located::unwritten(Ipv4Addr::UNSPECIFIED)),

@@ -36,6 +36,7 @@ pub struct LoadBalancer {
     pub(crate) mode: Located<Mode>,
     pub(crate) announcement: Located<Announcement>,
     pub(crate) port: Located<u16>,
+    pub(crate) api_server_port: u16,
     pub(crate) vips: Vips,
     pub(crate) pools_key: Written,
     pub(crate) pools: Vec<AddressPool>,
@@ -60,6 +61,11 @@ impl LoadBalancer {
     /// Port of the API on the VIP.
     pub fn control_plane_port(&self) -> u16 {
         *self.port
+    }
+
+    /// Port of the API servers themselves.
+    pub const fn api_server_port(&self) -> u16 {
+        self.api_server_port
     }
 
     /// The virtual addresses.

@@ -24,6 +24,9 @@ pub struct VrrpConfig {
         skip_serializing_if = "is_default_hand_over_grace"
     )]
     pub hand_over_grace_millis: u32,
+    /// Until nobody answers for the addresses the routers wait: somebody else has them, and is about to stop. Needs `track`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stand_back: bool,
     /// `ip:port` of `/livez`, `/readyz`, `/metrics`, `/status`.
     pub admin: String,
 }
@@ -38,6 +41,11 @@ const fn default_hand_over_grace() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "called by serde")]
 const fn is_default_hand_over_grace(millis: &u32) -> bool {
     *millis == HAND_OVER_GRACE_MILLIS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "called by serde")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// One virtual router (RFC 9568): one VRID, one address family.

@@ -13,10 +13,16 @@ pub(super) fn print(load_balancer: &LoadBalancer) -> Value {
         ("type", text(load_balancer.announcement().as_str())),
         (
             "ports",
-            map([(
-                "controlPlaneLBPort",
-                number(u32::from(load_balancer.control_plane_port())),
-            )]),
+            map([
+                (
+                    "controlPlaneLBPort",
+                    number(u32::from(load_balancer.control_plane_port())),
+                ),
+                (
+                    "apiServerPort",
+                    number(u32::from(load_balancer.api_server_port())),
+                ),
+            ]),
         ),
         (
             "vips",

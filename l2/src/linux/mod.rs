@@ -18,6 +18,7 @@ pub mod nftables;
 pub mod packet;
 pub mod poller;
 pub mod process;
+pub mod question;
 pub mod raw_ip;
 pub mod realtime;
 mod sys;

@@ -105,6 +105,7 @@ pub async fn create(world: &World<'_>, input: Create<'_>) -> Result<Outcome, Fai
         artefacts,
         replace_edited: input.replace_edited,
         listening: Listening::Briefly,
+        adopting: None,
     };
     let looked = look(world, &fleet, input_of_look).await?;
     refuse(&looked, desired, world.ui)?;

@@ -5,6 +5,7 @@ mod cluster_file;
 mod config;
 mod create;
 mod diff;
+mod install;
 mod preflight;
 mod render;
 mod reset;
@@ -17,6 +18,7 @@ mod update;
 
 pub use checkup::{Checked, check_cluster};
 pub use create::{Create, Outcome, create};
+pub use install::{Install, install};
 pub use preflight::{Look, Looked, look};
 pub use reset::{Reset, reset_nodes};
 pub use snapshot::{Snapshot, Taken, snapshot};
@@ -37,6 +39,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Create(cli::Create::Config(args)) => config::create(&args, ui),
         Command::Create(cli::Create::Cluster(args)) => create::run(&args, ui).await,
         Command::Update(cli::Update::Cluster(args)) => update::run(&args, ui).await,
+        Command::Install(args) => install::run(&args, ui).await,
         Command::Check(cli::Check::Config(args)) => config::check(&args, ui),
         Command::Check(cli::Check::Preflight(args)) => preflight::run(&args, ui).await,
         Command::Check(cli::Check::Cluster(args)) => checkup::run(&args, ui).await,

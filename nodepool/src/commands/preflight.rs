@@ -9,11 +9,13 @@ use serde::Serialize;
 use super::software::Artefacts;
 use super::target::Target;
 use crate::cli;
+use crate::core::cluster_view::ClusterView;
 use crate::core::desired::Desired;
 use crate::core::plan;
 use crate::core::preflight::{
     self, Check, Done, Finding, NodeResult, Preflight, Reach, Severity, Verdict, network, software,
 };
+use crate::core::takeover;
 use crate::error::{Exit, Failure};
 use crate::run::{
     Fleet, Interrupt, World, lock, probe_network, rivals_in_cluster, run_number, try_front,
@@ -33,6 +35,8 @@ pub struct Look<'a> {
     pub replace_edited: bool,
     /// How long virtual routers of others are listened for.
     pub listening: network::Listening,
+    /// The machines are nodes of this cluster, which others made.
+    pub adopting: Option<&'a ClusterView>,
 }
 
 /// What looking at the machines has shown.
@@ -64,15 +68,18 @@ pub async fn look(world: &World<'_>, fleet: &Fleet<'_>, look: Look<'_>) -> Resul
     }
     let paths = plan::watched_paths(artefacts.bundle.as_ref());
     let machines = fleet.facts(artefacts.bundle.is_none(), &paths).await;
+    let adopted = look
+        .adopting
+        .map(|view| takeover::adopted(desired, &machines, view));
     let preflight = Preflight {
         cluster: look.cluster,
         desired,
         bundle: artefacts.bundle.as_ref(),
         packages: artefacts.packages.as_ref(),
         lbnode: &artefacts.lbnode,
-        routed_network: artefacts.cni.is_none(),
+        routed_network: artefacts.cni.is_none() && look.adopting.is_none(),
         replace_edited: look.replace_edited,
-        machines: &machines,
+        machines: adopted.as_ref().unwrap_or(&machines),
     };
     let mut findings = preflight::check(&preflight);
     let mut done = preflight::performed(&preflight);
@@ -259,6 +266,7 @@ pub(super) async fn run(args: &cli::CheckPreflight, ui: Ui) -> Result<(), Failur
         artefacts: &artefacts,
         replace_edited: false,
         listening: network::Listening::Long,
+        adopting: None,
     };
     let mut looked = look(&world, &fleet, input).await?;
     if !target.desired.external {

@@ -63,6 +63,19 @@ impl Artefacts {
         })
     }
 
+    /// Reads what goes onto the machines of a cluster that has everything but our load balancers.
+    ///
+    /// # Errors
+    /// When the node binary is missing or cannot be used.
+    pub fn balancers_alone(lbnode: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self {
+            bundle: None,
+            packages: None,
+            lbnode: Lbnode::load(&lbnode_path(lbnode)).map_err(unusable)?,
+            cni: None,
+        })
+    }
+
     /// What kubeadm is told; `installed` is the version that the machines have.
     pub fn kubernetes(&self, installed: &str) -> Software {
         if let Some(bundle) = &self.bundle {

@@ -1,7 +1,7 @@
 //! What the cluster file asks for, in the terms of the planner.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use cluster_config::derive::DataPlane;
 use cluster_config::node::{ProxyConfig, VrrpConfig};
@@ -18,6 +18,8 @@ pub struct Desired {
     pub vip6: Option<IpAddr>,
     /// Port of the API on the virtual IP.
     pub vip_port: u16,
+    /// Port of every API server.
+    pub api_port: u16,
     /// The load balancers are somebody else's (`loadBalancer.mode: manual`).
     pub external: bool,
     /// Pod ranges, one per family.
@@ -88,8 +90,6 @@ pub struct Taint {
 
 /// Label of the nodes that announce Service addresses.
 pub const LBNODE_LABEL: &str = "baremetal.cluster.gke.io/lbnode";
-/// Port of every API server.
-pub const API_SERVER_PORT: u16 = 6444;
 /// UDP port of the speakers' heartbeats.
 pub const HEARTBEAT_PORT: u16 = 7946;
 
@@ -110,7 +110,36 @@ impl Desired {
 
     /// `ADDRESS:PORT` of the API, as in kubeconfigs.
     pub fn endpoint(&self) -> String {
-        std::net::SocketAddr::new(self.vip, self.vip_port).to_string()
+        SocketAddr::new(self.vip, self.vip_port).to_string()
+    }
+
+    /// Where the API server of a control plane listens.
+    pub fn api_server(&self, machine: &Machine) -> SocketAddr {
+        SocketAddr::new(machine.node_ip, self.api_port)
+    }
+
+    /// A control plane has this address inside the cluster.
+    pub fn has_api_server_at(&self, address: IpAddr) -> bool {
+        self.control_planes()
+            .any(|machine| machine.node_ip == address)
+    }
+
+    /// The proxy and the API server of this machine have the same port: the API server keeps to the node's own address.
+    pub fn shares_port(&self, machine: &Machine) -> bool {
+        let both = machine.is_control_plane() && machine.load_balancer.is_some();
+        both && self.api_port == self.vip_port
+    }
+
+    /// The same with routers that wait until nobody has the virtual IPs.
+    #[must_use]
+    pub fn standing_back(&self) -> Self {
+        let mut desired = self.clone();
+        for machine in &mut desired.machines {
+            if let Some(files) = &mut machine.load_balancer {
+                files.vrrp.stand_back = true;
+            }
+        }
+        desired
     }
 
     /// URL of the API.

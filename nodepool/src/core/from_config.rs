@@ -44,6 +44,7 @@ pub fn desired(cluster: &Cluster) -> Desired {
         vip: IpAddr::V4(balancer.vips().control_plane()),
         vip6: balancer.vips().control_plane_v6().map(IpAddr::V6),
         vip_port: balancer.control_plane_port(),
+        api_port: balancer.api_server_port(),
         external: balancer.mode() == Mode::Manual,
         pod_cidrs: cluster.network().pod_cidrs().collect(),
         service_cidrs: cluster.network().service_cidrs().collect(),

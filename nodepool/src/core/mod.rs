@@ -23,5 +23,6 @@ pub mod skew;
 pub mod snapshot;
 pub mod status;
 pub mod step;
+pub mod takeover;
 pub mod update;
 pub mod version;

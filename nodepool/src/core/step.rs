@@ -1,10 +1,12 @@
 //! One change: what it is, in words and as data. `crate::run` does it; [`Step::applied`] is what it makes true.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::desired::Taint;
-use super::facts::{ConfigOwner, Facts, FileFact, Membership, PackageManager};
+use super::facts::{
+    ApiServer, ConfigOwner, Facts, FileFact, Membership, OtherBalancer, PackageManager,
+};
 use crate::bundle::{BundleFile, BundleImages};
 use crate::lbnode;
 use crate::manifest::{NodeFile, cni, containerd, kubelet, packages, static_pod};
@@ -74,6 +76,28 @@ pub enum Step {
     },
     /// Start the unit that sets the pod routes.
     StartRoutes,
+    /// Note that a machine is in the cluster already.
+    Adopt {
+        /// The cluster's name.
+        cluster: String,
+        /// As a control plane, or as a worker.
+        role: &'static str,
+    },
+    /// Stop load balancers of others.
+    StopOthers(StopOthers),
+    /// Have the API server listen on this address alone.
+    KeepToAddress(SocketAddr),
+}
+
+/// Load balancers of others that stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopOthers {
+    /// In the order in which they do.
+    pub others: Vec<OtherBalancer>,
+    /// The virtual IPs.
+    pub vips: Vec<IpAddr>,
+    /// The virtual IP is on the machine, and leaves it; else it must not be there.
+    pub owner: bool,
 }
 
 /// A change of the cluster, through its API.
@@ -137,6 +161,14 @@ impl Step {
             Self::UploadCerts => "upload certificates for joining nodes".to_owned(),
             Self::Join { role, .. } => format!("kubeadm join as {role}"),
             Self::StartRoutes => "set routes to the other nodes' pods".to_owned(),
+            Self::Adopt { cluster, role } => format!("note that it is a {role} of {cluster}"),
+            Self::StopOthers(stop) => {
+                let names: Vec<String> = stop.others.iter().map(ToString::to_string).collect();
+                format!("stop {}", names.join(", "))
+            }
+            Self::KeepToAddress(address) => {
+                format!("have the API server listen on {address} and on no other address")
+            }
         }
     }
 
@@ -221,8 +253,36 @@ impl Step {
             Self::Init { cluster } => join(facts, cluster, "control-plane"),
             Self::Join { cluster, role } => join(facts, cluster, role),
             Self::StartRoutes => read(facts, &[cni::ROUTES]),
+            Self::Adopt { cluster, role } => {
+                facts.member = Some(Membership {
+                    cluster: cluster.clone(),
+                    role: (*role).to_owned(),
+                });
+            }
+            Self::StopOthers(stop) => stopped(facts, stop),
+            Self::KeepToAddress(address) => {
+                facts.api_server = Some(ApiServer {
+                    port: address.port(),
+                    address: Some(address.ip()),
+                });
+            }
             Self::UploadCerts => {}
         }
+    }
+}
+
+fn stopped(facts: &mut Facts, stop: &StopOthers) {
+    facts.others.retain(|other| !stop.others.contains(other));
+    let ends = |program: &str| stop.others.iter().any(|one| one.program.name() == program);
+    facts.listeners.retain(|listener| {
+        let program = listener.process.as_ref();
+        !program.is_some_and(|(program, _)| ends(program))
+    });
+    if stop.owner {
+        let vips = &stop.vips;
+        facts
+            .addresses
+            .retain(|(_, net)| !vips.contains(&net.addr()));
     }
 }
 

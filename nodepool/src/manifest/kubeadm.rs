@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::yaml;
-use crate::core::desired::{API_SERVER_PORT, Desired, Machine};
+use super::{NodeFile, yaml};
+use crate::core::desired::{Desired, Machine};
 use crate::core::facts::Facts;
 
 /// Secrets of one run; kubeadm lets joining nodes in by them.
@@ -61,6 +61,22 @@ const API: &str = "kubeadm.k8s.io/v1beta4";
 /// The token is removed at the end of a run; this bounds its life when that end never comes.
 const TOKEN_TTL: &str = "2h0m0s";
 
+/// Patches for kubeadm on a node: `kubeadm upgrade node --patches` needs them too.
+pub const PATCHES: &str = "/etc/lbnode/kubeadm-patches";
+/// The one for the API server.
+pub const API_SERVER_PATCH: &str = "/etc/lbnode/kubeadm-patches/kube-apiserver0+json.json";
+
+/// The API server keeps to the address of its node: the proxy has the same port on the virtual IP. kubeadm knows arguments of
+/// API servers for all of them only.
+pub fn api_server_patch(machine: &Machine) -> NodeFile {
+    let patch = json!([{
+        "op": "add",
+        "path": "/spec/containers/0/command/-",
+        "value": format!("--bind-address={}", machine.node_ip),
+    }]);
+    NodeFile::public(API_SERVER_PATCH, format!("{patch}\n"))
+}
+
 /// Configuration of `kubeadm init`: four documents.
 pub fn init(
     desired: &Desired,
@@ -70,7 +86,7 @@ pub fn init(
     allowances: Allowances,
     secrets: &JoinSecrets,
 ) -> String {
-    let first = json!({
+    let mut first = json!({
         "apiVersion": API,
         "kind": "InitConfiguration",
         "bootstrapTokens": [{
@@ -80,9 +96,10 @@ pub fn init(
             "usages": ["signing", "authentication"],
         }],
         "certificateKey": secrets.certificate_key,
-        "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": API_SERVER_PORT},
+        "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": desired.api_port},
         "nodeRegistration": registration(desired, machine, facts),
     });
+    patched(desired, machine, &mut first);
     documents(&[
         first,
         cluster(desired, software),
@@ -111,10 +128,17 @@ pub fn join(
     if machine.is_control_plane() {
         join["controlPlane"] = json!({
             "certificateKey": secrets.certificate_key,
-            "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": API_SERVER_PORT},
+            "localAPIEndpoint": {"advertiseAddress": machine.node_ip, "bindPort": desired.api_port},
         });
     }
+    patched(desired, machine, &mut join);
     documents(&[join])
+}
+
+fn patched(desired: &Desired, machine: &Machine, configuration: &mut Value) {
+    if desired.shares_port(machine) {
+        configuration["patches"] = json!({"directory": PATCHES});
+    }
 }
 
 /// A kubeconfig that only says where the API is and which CA it has: joining nodes need not trust blindly.

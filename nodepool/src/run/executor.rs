@@ -209,6 +209,9 @@ fn script_of(work: &Work<'_>, step: &Step, address: IpAddr, facts: &Facts) -> Sc
             script::kubeadm_join(&config(Config::Join), &discovery, cluster, role)
         }
         Step::StartRoutes => script::start_unit(cni::ROUTES_UNIT),
+        Step::Adopt { cluster, role } => script::adopt(cluster, role),
+        Step::StopOthers(stop) => script::stop_others(&stop.others, &stop.vips, stop.owner),
+        Step::KeepToAddress(address) => script::keep_to_address(*address),
     }
 }
 

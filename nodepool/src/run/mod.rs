@@ -19,6 +19,7 @@ mod rivals;
 mod roll;
 mod secrets;
 mod snapshot;
+mod takeover;
 mod withdraw;
 
 pub use cluster::Cluster;
@@ -38,6 +39,7 @@ pub use rivals::rivals_in_cluster;
 pub use roll::{Halt, balancers, read_settings, roll};
 pub use secrets::new_join_secrets;
 pub use snapshot::{UNREACHABLE, from_nodes, pack};
+pub use takeover::take_over;
 
 use crate::api::ApiConnector;
 use crate::remote::Connector;

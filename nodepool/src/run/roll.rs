@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{CONCURRENCY, Cluster, Failed, Fleet, World, run_stage};
 use crate::api::ClusterApi;
 use crate::core::facts::Facts;
+use crate::core::plan::StageName;
 use crate::core::update::{self, Balancer, Balancers, Next, NodeSettings};
 use crate::error::Failure;
 use crate::script;
@@ -28,8 +29,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2
 /// How a roll ended early.
 #[derive(Debug)]
 pub enum Halt {
-    /// A step did not work.
-    Steps(Vec<Failed>),
+    /// Steps of a stage did not work.
+    Steps(StageName, Vec<Failed>),
     /// Something else.
     Other(Failure),
 }
@@ -98,7 +99,7 @@ pub async fn roll(
                 changed = true;
                 let failures = run_stage(world, fleet, &cluster.work(), &stage, facts).await;
                 if !failures.is_empty() {
-                    return Err(Halt::Steps(failures));
+                    return Err(Halt::Steps(stage.name, failures));
                 }
                 (asked, everybody) = (vec![address], false);
                 (since, pause) = (Instant::now(), PAUSES[0]);

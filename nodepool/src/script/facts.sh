@@ -80,16 +80,54 @@ ip -o link show 2>/dev/null | awk '$2 !~ /^(veth|cali|lxc)/ { for (i = 3; i < NF
   # An interface that goes meanwhile is not there.
   END { for (name in values) if (count[name] == 3) print "conf=" name values[name] }'
 [ -d /proc/sys/net/ipv4/conf/kube-ipvs0 ] && say ipvs present
+# The addresses that a configuration of keepalived keeps, and the ID of its router. $1 the file
+keeps() {
+  [ -r "$1" ] || { echo '- -'; return; }
+  awk '{ sub(/[#!].*/, "") }
+    /virtual_router_id/ { id = $2 }
+    /virtual_ipaddress/ { inside = 1 }
+    inside {
+      for (i = 1; i <= NF; i++) if ($i ~ /^[0-9a-fA-F:.]+(\/[0-9]+)?$/ && $i ~ /[.:]/ && $(i - 1) != "brd") {
+        split($i, part, "/"); all = all (all == "" ? "" : ",") part[1]
+      }
+    }
+    inside && /}/ { inside = 0 }
+    END { print (all == "" ? "-" : all), (id == "" ? "-" : id) }' "$1"
+}
+# The value of a variable in a manifest. $1 the file, $2 its name as a pattern
+variable() {
+  awk -v name="name: *[\"']?$2[\"']?[[:space:]]*$" '
+    $0 ~ name { want = 1; next }
+    want && /value:/ { sub(/.*value:/, ""); gsub(/["'\'', ]/, ""); print; exit }' "$1"
+}
 (
   set -- firewalld keepalived haproxy
   systemctl is-active "$@" 2>/dev/null | while read -r state; do
-    [ "$state" = active ] && say service "$1"
+    if [ "$state" = active ]; then
+      say service "$1"
+      case $1 in
+        keepalived) say other "keepalived unit keepalived $(keeps /etc/keepalived/keepalived.conf)" ;;
+        haproxy) say other "haproxy unit haproxy - -" ;;
+      esac
+    fi
     shift
   done
 )
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && command -v ufw >/dev/null 2>&1 && say service ufw
 for file in /etc/kubernetes/manifests/*.yaml; do
   grep -Eqs 'image: *["'\'']?[^ ]*(kube-vip|keepalived|haproxy)' "$file" && say static_pod "${file##*/}"
+  for program in kube-vip keepalived haproxy; do
+    grep -Eqs 'image: *["'\'']?[^ ]*'"$program" "$file" || continue
+    case $program in
+      kube-vip)
+        kept=$(variable "$file" '(vip_)?address'); kept=${kept%%/*}
+        services=; [ "$(variable "$file" svc_enable)" = true ] && services=' services'
+        say other "kube-vip pod ${file##*/} ${kept:--} -$services"
+        ;;
+      keepalived) say other "keepalived pod ${file##*/} $(keeps /etc/keepalived/keepalived.conf)" ;;
+      haproxy) say other "haproxy pod ${file##*/} - -" ;;
+    esac
+  done
 done
 # $1: t or u, $2: the key. Sockets that are listened on, with the programs that have them.
 listening() {
@@ -152,6 +190,14 @@ if [ -e /etc/kubernetes/pki/ca.crt ]; then
     *) say pki present ;;
   esac
   [ ! -e /etc/kubernetes/pki/ca.key ] || say ca "$(tr '\n' '|' </etc/kubernetes/pki/ca.crt)"
+fi
+server=/etc/kubernetes/manifests/kube-apiserver.yaml
+flag() { sed -n "s/^ *- --$1=\\([^ ]*\\).*/\\1/p" "$server" | tail -n 1; }
+port=; [ -r "$server" ] && port=$(flag secure-port)
+[ -n "$port" ] && say api_server "$port $(flag bind-address)"
+if command -v openssl >/dev/null 2>&1; then
+  openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -ext subjectAltName 2>/dev/null |
+    tr ',' '\n' | sed -n -e 's/^ *DNS:/api_name=/p' -e 's/^ *IP Address:/api_name=/p'
 fi
 [ -d /var/lib/etcd/member ] && say etcd_data present
 [ -r /var/lib/lbctl/member ] && say member "$(tr '\n' ' ' </var/lib/lbctl/member)"

@@ -6,10 +6,12 @@
 
 mod node;
 mod probe;
+mod takeover;
 mod text;
 
 pub use node::*;
 pub use probe::*;
+pub use takeover::*;
 
 use crate::remote::Script;
 

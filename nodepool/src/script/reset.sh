@@ -103,7 +103,7 @@ trees=$(sed -n 's/^tree //p' "$ledger" 2>/dev/null)
 # After the files: of a file that came with a package, the package's own was put back, and goes with it. What cannot be
 # removed is noted still, and named by leftovers.sh.
 if packages_back; then rm -rf /var/lib/lbctl; fi
-rmdir /etc/lbnode /etc/systemd/system/kubelet.service.d /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null
+rmdir /etc/lbnode/kubeadm-patches /etc/lbnode /etc/systemd/system/kubelet.service.d /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null
 rm -rf /var/lib/cni/networks/pods
 find /run/lbctl -mindepth 1 ! -name "output.*" -exec rm -rf {} + 2>/dev/null
 systemctl daemon-reload

@@ -1,5 +1,6 @@
 //! The texts themselves, one file each.
 
+pub(super) const ADOPT: &str = include_str!("adopt.sh");
 pub(super) const CHECK_SERVICE: &str = include_str!("check_service.sh");
 pub(super) const CONTAINERD_RESTART: &str = concat!(
     include_str!("loaded.sh"),
@@ -9,6 +10,7 @@ pub(super) const FACTS: &str = include_str!("facts.sh");
 pub(super) const HARD_LINK: &str = include_str!("hard_link.sh");
 pub(super) const HOLD_LOCK: &str = include_str!("hold_lock.sh");
 pub(super) const IMPORT_IMAGES: &str = include_str!("import_images.sh");
+pub(super) const KEEP_TO_ADDRESS: &str = include_str!("keep_to_address.sh");
 pub(super) const KUBEADM_CLEAN: &str = concat!(
     include_str!("standing_back.sh"),
     include_str!("kubeadm_clean.sh")
@@ -32,6 +34,7 @@ pub(super) const SNAPSHOT: &str = include_str!("snapshot.sh");
 pub(super) const STAND_ALONE: &str =
     concat!(include_str!("loaded.sh"), include_str!("stand_alone.sh"));
 pub(super) const STOP_BALANCER: &str = include_str!("stop_balancer.sh");
+pub(super) const STOP_OTHERS: &str = include_str!("stop_others.sh");
 pub(super) const STOP_ROUTER: &str = include_str!("stop_router.sh");
 pub(super) const SYSCTL: &str = include_str!("sysctl.sh");
 pub(super) const UNIT_START: &str =

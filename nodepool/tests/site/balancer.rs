@@ -74,6 +74,10 @@ impl Inner {
         if !machine.is_member() {
             return;
         }
+        if script.id == "stop-others" {
+            self.take_what_nobody_has();
+            return;
+        }
         let joins = script.id.starts_with("kubeadm-");
         let mut restarts = false;
         for name in PODS {
@@ -122,9 +126,22 @@ impl Inner {
             );
         }
         if self.balancers.owner.is_none() {
-            self.balancers.owner = others.into_iter().next();
+            self.take_what_nobody_has();
         } else if restarts {
             self.give_away(address);
+        }
+    }
+
+    /// Somebody else has the virtual IP.
+    pub(crate) fn somebody_elses(&self) -> bool {
+        let vip = [10, 10, 0, 100].into();
+        self.machines.values().any(|one| one.has_address(vip))
+    }
+
+    /// One of those that are well takes the virtual IP, unless somebody else has it.
+    fn take_what_nobody_has(&mut self) {
+        if self.balancers.owner.is_none() && !self.somebody_elses() {
+            self.balancers.owner = self.well().into_iter().next();
         }
     }
 
@@ -183,6 +200,7 @@ impl Inner {
             }
             pods.push(shown.pod.clone());
         }
+        self.take_what_nobody_has();
         pods
     }
 
@@ -194,6 +212,10 @@ impl Inner {
             let shown = self.balancers.shown.get(&(address, (*name).to_owned()));
             shown.is_some_and(|shown| shown.pod.ready)
         });
+        let stands_back = machine
+            .texts
+            .get("/etc/lbnode/vrrp.yaml")
+            .is_some_and(|text| text.contains("standBack: true"));
         let owner = self.balancers.owner;
         let state = if owner == Some(address) {
             "active"
@@ -202,6 +224,11 @@ impl Inner {
         };
         let router = match owner.map(|owner| self.node_ip(owner)) {
             _ if !well => "unreachable".to_owned(),
+            _ if self.somebody_elses() => {
+                assert!(stands_back, "{address} would take the virtual IP as well");
+                let health = json!({ "verdict": "standing-back" });
+                json!({ "state": "initialize", "health": health }).to_string()
+            }
             None => json!({ "state": state }).to_string(),
             Some(owner) => {
                 let own = self.node_ip(address);

@@ -97,7 +97,7 @@ impl Machine {
             "snapshot" => self.snapshot(&script.args[0]),
             "read-authority" => self.authority.clone().expect("a CA was made"),
             "read-etcd-credentials" if self.is_member() => "Q0E=\nQ0E=\nQ0E=\n".to_owned(),
-            "read-admin-conf" if self.is_member() => {
+            "read-admin-conf" if self.is_member() || self.pki => {
                 "clusters: [{cluster: {certificate-authority-data: Q0E=, server: x}}]\nusers: [{user: {client-key-data: S0VZLURBVEE=}}]\n".to_owned()
             }
             other => return failed(&format!("not understood: {other}")),
@@ -368,6 +368,17 @@ impl Machine {
                 if !half {
                     self.read(&[STANDALONE, DROP_IN]);
                 }
+            }
+            "adopt" if !half => self.member = Some((args[0].clone(), args[1].clone())),
+            "stop-others" => self.stop_others(args, half),
+            "keep-to-address" if !half => {
+                self.drop_lines("api_server=");
+                self.further
+                    .push(format!("api_server={} {}", args[1], args[0]));
+                self.listeners
+                    .retain(|line| !line.contains(" kube-apiserver "));
+                self.listeners
+                    .push(format!("{}:{} kube-apiserver 8", args[0], args[1]));
             }
             // Halfway the manifest is gone and the router runs on.
             "stop-router" => {

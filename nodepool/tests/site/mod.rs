@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod balancer;
 mod machine;
 pub(crate) mod network;
+mod others;
 pub(crate) mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,9 @@ use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
 use nodepool::bundle::Bundle;
 use nodepool::commands::{
-    Artefacts, Checked, Consent, Create, Leave, Look, Looked, Outcome, Reset, Sight, Snapshot,
-    Taken, Update, check_cluster, create, look, reset_nodes, see, snapshot, update,
+    Artefacts, Checked, Consent, Create, Install, Leave, Look, Looked, Outcome, Reset, Sight,
+    Snapshot, Taken, Update, check_cluster, create, install, look, reset_nodes, see, snapshot,
+    update,
 };
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
@@ -182,6 +184,27 @@ impl Site {
         create(&world, input).await
     }
 
+    /// One `lbctl install`.
+    pub(crate) async fn install(&self, consent: Consent) -> Result<Outcome, Failure> {
+        let interrupt = self.fresh_interrupt();
+        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
+        let log = LogDirectory::new(workspace.directory(), "install");
+        let world = self.world(&interrupt, &log);
+        let artefacts = Artefacts {
+            bundle: None,
+            ..self.artefacts.clone()
+        };
+        let input = Install {
+            cluster: &self.cluster,
+            desired: &self.desired,
+            artefacts: &artefacts,
+            workspace: &workspace,
+            kubeconfig: "the administrator's",
+            consent,
+        };
+        install(&world, input).await
+    }
+
     /// One `lbctl update cluster`.
     pub(crate) async fn update(&self, consent: Consent) -> Result<Outcome, Failure> {
         let interrupt = self.fresh_interrupt();
@@ -276,6 +299,7 @@ impl Site {
             artefacts: &self.artefacts,
             replace_edited: false,
             listening: Listening::Long,
+            adopting: None,
         };
         look(&world, &fleet, input).await
     }

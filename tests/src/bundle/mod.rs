@@ -4,6 +4,7 @@
 mod archive;
 mod downloaded;
 mod end_to_end;
+mod kube_vip;
 mod list;
 mod metallb;
 mod programs;
@@ -22,6 +23,7 @@ use programs::CLUSTER_SOURCES;
 
 pub use downloaded::{Downloaded, from_downloads};
 pub use end_to_end::{end_to_end, end_to_end_images};
+pub use kube_vip::{KUBE_VIP_IMAGE, kube_vip};
 pub use metallb::{Metallb, metallb};
 
 /// The Kubernetes release that is built.

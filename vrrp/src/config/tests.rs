@@ -175,3 +175,32 @@ fn the_grace_is_five_seconds_unless_the_file_says_otherwise() {
         "{text}"
     );
 }
+
+const TRACK: &str = "track:
+  proxyLiveUrl: http://127.0.0.1:11000/livez
+  apiReadyUrl: https://127.0.0.1:11443/readyz
+  caFile: /etc/kubernetes/pki/ca.crt
+  serverName: 10.0.0.100
+  intervalMillis: 1000
+  fall: 3
+  rise: 2
+";
+
+#[test]
+fn standing_back_concerns_every_router_and_needs_checks() {
+    let mut config = VrrpConfig::from_yaml(&format!("{GOOD}{TRACK}"), "vrrp.yaml").unwrap();
+    let stand_back = |config: &VrrpConfig| {
+        let plan = Plan::new(config, 1).unwrap();
+        let routers = plan.groups.iter().flat_map(|group| group.routers.clone());
+        let all: Vec<_> = routers.collect();
+        (plan.health.unwrap().stand_back, all)
+    };
+    let (standing, _) = stand_back(&config);
+    assert_eq!(standing, Vec::new());
+    config.stand_back = true;
+    let (standing, all) = stand_back(&config);
+    assert_eq!(standing, all);
+    assert_eq!(all.len(), 1);
+    let text = problems(|config| config.stand_back = true);
+    assert!(text.contains("standBack: needs `track`"), "{text}");
+}

@@ -130,3 +130,49 @@ fn a_path_that_answers_503_is_no_farewell() {
     policy.handle_ready(stopping());
     assert_eq!(policy.verdict(), Health::Good);
 }
+
+/// Nobody answers until that counts; how many rounds that takes.
+fn be_silent(policy: &mut HealthPolicy) -> u32 {
+    let mut rounds = 0;
+    while policy.standing.is_some() {
+        policy.handle_round(Round::Silent);
+        rounds += 1;
+    }
+    rounds
+}
+
+#[test]
+fn whoever_stands_back_waits_for_silence_however_well_it_is() {
+    let mut policy = HealthPolicy::new(3, 2);
+    policy.stand_back();
+    assert_eq!(policy.stands_back(), None, "it is not well yet");
+    policy.handle_live(Ok(()));
+    policy.handle_ready(Ok(()));
+    policy.handle_round(Round::Taken("somebody".to_owned()));
+    assert_eq!(policy.verdict(), Health::Unknown);
+    assert_eq!(policy.stands_back(), Some("somebody"));
+    policy.handle_round(Round::Silent);
+    assert_eq!(policy.verdict(), Health::Unknown);
+    assert!(be_silent(&mut policy) > 1, "one lost answer is no silence");
+    assert_eq!(policy.verdict(), Health::Good);
+    assert_eq!(policy.stands_back(), None);
+    policy.handle_round(Round::Taken("one of ours".to_owned()));
+    assert_eq!(policy.verdict(), Health::Good);
+}
+
+#[test]
+fn silence_alone_makes_nobody_well() {
+    let mut policy = HealthPolicy::new(3, 2);
+    policy.stand_back();
+    be_silent(&mut policy);
+    assert_eq!(policy.verdict(), Health::Unknown);
+    let mut policy = healthy();
+    policy.stand_back();
+    policy.handle_live(refused());
+    assert!(matches!(policy.verdict(), Health::Bad { .. }));
+    assert_eq!(policy.stands_back(), None);
+    policy.handle_live(Ok(()));
+    assert_eq!(policy.verdict(), Health::Unknown);
+    policy.stand_forth();
+    assert_eq!(policy.verdict(), Health::Good);
+}

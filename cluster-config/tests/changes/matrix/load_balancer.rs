@@ -14,6 +14,12 @@ pub(super) const ROWS: &[Row] = &[
         Refused("V22"),
     ),
     (
+        "controlPlaneLBPort: 443",
+        "controlPlaneLBPort: 443\n      apiServerPort: 6443",
+        "spec.loadBalancer.ports.apiServerPort",
+        Refused("V22"),
+    ),
+    (
         "controlPlaneVIP: 10.0.1.100",
         "controlPlaneVIP: 10.0.1.101",
         "spec.loadBalancer.vips.controlPlaneVIP",

@@ -247,21 +247,25 @@ pub(super) async fn correct_members(
     Ok(true)
 }
 
-async fn roll_out(
+pub(super) async fn roll_out(
     world: &World<'_>,
     fleet: &Fleet<'_>,
     cluster: &mut run::Cluster<'_>,
     facts: &mut BTreeMap<IpAddr, Facts>,
 ) -> Result<(), Failure> {
     let rolled = roll(world, fleet, cluster, facts).await;
-    rolled.map(drop).map_err(|halt| match halt {
-        Halt::Steps(failures) => report(StageName::Turn, &failures),
+    rolled.map(drop).map_err(halted)
+}
+
+pub(super) fn halted(halt: Halt) -> Failure {
+    match halt {
+        Halt::Steps(stage, failures) => report(stage, &failures),
         Halt::Other(failure) => failure,
-    })
+    }
 }
 
 /// Does what is planned beside the members' load balancers, stage by stage.
-async fn stages(
+pub(super) async fn stages(
     world: &World<'_>,
     fleet: &Fleet<'_>,
     cluster: &mut run::Cluster<'_>,
@@ -308,6 +312,7 @@ async fn look(world: &World<'_>, fleet: &Fleet<'_>, input: Update<'_>) -> Result
         artefacts: input.artefacts,
         replace_edited: input.consent == Consent::Given,
         listening: Listening::Briefly,
+        adopting: None,
     };
     let looked = preflight::look(world, fleet, look).await?;
     preflight::refuse(&looked, input.desired, world.ui)?;
@@ -340,7 +345,7 @@ fn known(desired: &Desired, machines: BTreeMap<IpAddr, Reach>) -> Result<Seen, F
     Ok(seen)
 }
 
-fn refuse(refused: &[Refused]) -> Result<(), Failure> {
+pub(super) fn refuse(refused: &[Refused]) -> Result<(), Failure> {
     let Some(first) = refused.first() else {
         return Ok(());
     };
@@ -356,7 +361,7 @@ fn refuse(refused: &[Refused]) -> Result<(), Failure> {
 }
 
 /// Shows what is going to be done, and asks unless there is nothing.
-fn agree(ui: Ui, consent: Consent, lines: &[String]) -> Result<(), Failure> {
+pub(super) fn agree(ui: Ui, consent: Consent, lines: &[String]) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }
@@ -376,7 +381,7 @@ fn agree(ui: Ui, consent: Consent, lines: &[String]) -> Result<(), Failure> {
                 return Ok(());
             }
             let text = "not confirmed; nothing was changed";
-            Err(Failure::new(Exit::Usage, text).hint("`--yes` updates without asking"))
+            Err(Failure::new(Exit::Usage, text).hint("`--yes` goes on without asking"))
         }
     }
 }

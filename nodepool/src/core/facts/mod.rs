@@ -1,6 +1,7 @@
 //! What is true on a machine, as its own report says (`script/facts.sh`).
 
 mod host;
+mod others;
 mod report;
 mod socket;
 mod supply;
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 pub use host::Host;
+pub use others::{ApiServer, OtherBalancer, OtherProgram, RunsAs};
 pub use report::ReportFailure;
 pub use socket::Listener;
 pub use supply::{PackageManager, Supply};
@@ -86,6 +88,12 @@ pub struct Facts {
     pub ca: Option<String>,
     /// etcd has data.
     pub etcd_data: bool,
+    /// The API server that has a manifest here.
+    pub api_server: Option<ApiServer>,
+    /// Names and addresses in its certificate; none: it could not be read.
+    pub api_names: BTreeSet<String>,
+    /// Load balancers of others.
+    pub others: Vec<OtherBalancer>,
     /// Cluster and role that a finished kubeadm run recorded.
     pub member: Option<Membership>,
     /// Something of ours was installed.

@@ -1,6 +1,6 @@
 //! Reads the report that a machine makes of itself.
 
-use super::{ConfigOwner, Facts, FileFact, Listener, Membership};
+use super::{ApiServer, ConfigOwner, Facts, FileFact, Listener, Membership, OtherBalancer};
 
 /// A report that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -111,6 +111,9 @@ impl Facts {
             "manifest" => {
                 self.manifests.insert(value.to_owned());
             }
+            "api_server" => self.api_server = Some(ApiServer::parse(value)?),
+            "api_name" => drop(self.api_names.insert(value.to_owned())),
+            "other" => self.others.push(OtherBalancer::parse(value)?),
             "pki" => match value {
                 "authority" => self.authority = true,
                 _ => self.pki = true,

@@ -34,7 +34,7 @@ use super::facts::Facts;
 use super::step::{ApiStep, Step};
 use crate::bundle::Bundle;
 use crate::lbnode::{self, Lbnode};
-use crate::manifest::{self, cni, containerd, kubelet, packages};
+use crate::manifest::{self, cni, containerd, kubeadm, kubelet, packages};
 use crate::packages::Packages;
 
 /// Everything the planner looks at.
@@ -121,6 +121,14 @@ pub enum StageName {
     Bring,
     /// New settings of one node's API load balancer.
     Turn,
+    /// Machines of a cluster that others made are noted as ours.
+    Adopt,
+    /// Load balancers of others stop where the virtual IP is not.
+    StandDown,
+    /// A node makes room for our API load balancer.
+    Place,
+    /// Whoever has the virtual IP lets go of it.
+    HandOver,
 }
 
 impl StageName {
@@ -140,6 +148,10 @@ impl StageName {
             Self::Withdraw => "Service addresses leave their old nodes",
             Self::Bring => "bring lbnode",
             Self::Turn => "settings of the API load balancer",
+            Self::Adopt => "note the cluster's machines",
+            Self::StandDown => "stop the backups of the other load balancer",
+            Self::Place => "put the API load balancer in place",
+            Self::HandOver => "take the virtual IP over",
         }
     }
 }
@@ -170,6 +182,7 @@ pub fn watched_paths(bundle: Option<&Bundle>) -> Vec<String> {
         packages::APT_KEY,
         packages::DNF_SOURCE,
         packages::DNF_KEY,
+        kubeadm::API_SERVER_PATCH,
     ];
     let pods = [
         manifest::static_pod::VRRP.path(),

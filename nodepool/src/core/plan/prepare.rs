@@ -8,7 +8,7 @@ use crate::core::step::Step;
 use crate::core::update::rests;
 use crate::core::version::Version;
 use crate::lbnode;
-use crate::manifest::{self, NodeFile, cni, containerd, kubelet, static_pod};
+use crate::manifest::{self, NodeFile, cni, containerd, kubeadm, kubelet, static_pod};
 
 impl Situation<'_> {
     /// Order inside: software, containerd, images, then the balancer's configuration, image, manifest.
@@ -75,6 +75,9 @@ impl Situation<'_> {
             steps.push(Step::ImportLbnode {
                 digest: digest.clone(),
             });
+        }
+        if self.desired.shares_port(machine) {
+            steps.extend(missing(facts, [kubeadm::api_server_patch(machine)]));
         }
         if machine.is_dedicated_balancer() {
             // Before there is a cluster they have a stage of their own.

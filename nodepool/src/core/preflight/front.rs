@@ -15,7 +15,7 @@ use cluster_config::probe::FrontReport;
 
 use super::network::Answers;
 use super::{Check, Done, Finding, Reach, Severity};
-use crate::core::desired::{API_SERVER_PORT, Desired, Machine};
+use crate::core::desired::{Desired, Machine};
 use crate::core::facts::Facts;
 use crate::lbnode::{self, Lbnode};
 
@@ -40,6 +40,8 @@ pub struct Station {
     pub node_ip: IpAddr,
     /// The very program is installed there already.
     pub installed: bool,
+    /// Where an API server on it listens.
+    back_end: SocketAddr,
     /// It will run an API server.
     control_plane: bool,
 }
@@ -71,11 +73,11 @@ pub fn front(
         let Some(Reach::Up(facts)) = machines.get(&machine.address) else {
             return None;
         };
-        if begun(facts) {
+        if begun(facts, desired.api_port) {
             return None;
         }
         if facts.architecture == lbnode.architecture && facts.holds(machine.node_ip) {
-            stations.push(station(machine, facts, lbnode));
+            stations.push(station(desired, machine, facts, lbnode));
         }
     }
     stations
@@ -89,19 +91,20 @@ pub fn front(
 }
 
 /// An API server is, was or may be here: a stand-in would take its clients, or its port.
-fn begun(facts: &Facts) -> bool {
+fn begun(facts: &Facts, port: u16) -> bool {
     let mut listeners = facts.listeners.iter();
-    let listens = listeners.any(|socket| socket.port == API_SERVER_PORT);
+    let listens = listeners.any(|socket| socket.port == port);
     facts.member.is_some() || facts.half_done() || listens
 }
 
-fn station(machine: &Machine, facts: &Facts, lbnode: &Lbnode) -> Station {
+fn station(desired: &Desired, machine: &Machine, facts: &Facts, lbnode: &Lbnode) -> Station {
     let installed = facts.files.get(lbnode::INSTALLED);
     Station {
         address: machine.address,
         node: facts.hostname.clone(),
         node_ip: machine.node_ip,
         installed: installed.is_some_and(|file| file.sha256 == lbnode.sha256),
+        back_end: desired.api_server(machine),
         control_plane: machine.is_control_plane(),
     }
 }
@@ -165,9 +168,7 @@ impl Front {
         };
         let target = self.target;
         let planes = self.stations.iter().filter(|station| station.control_plane);
-        let back_ends: Vec<String> = planes
-            .map(|one| SocketAddr::new(one.node_ip, API_SERVER_PORT).to_string())
-            .collect();
+        let back_ends: Vec<String> = planes.map(|one| one.back_end.to_string()).collect();
         let set_up = format!(
             "set up your load balancer: {target} to {} ({SETUP})",
             back_ends.join(", ")
@@ -224,7 +225,7 @@ impl Front {
         }
         let missing = self.missing().filter(|_| anybody);
         for one in missing {
-            let back_end = SocketAddr::new(one.node_ip, API_SERVER_PORT);
+            let back_end = one.back_end;
             let cause = format!("no connection to {target} arrives at {back_end}");
             let fix =
                 format!("make {back_end} a back end of your load balancer too, and let it through");
@@ -241,9 +242,6 @@ fn is_steady(answer: &Result<FrontReport, String>) -> bool {
 fn round(stand_ins: &[&Station]) -> Round {
     Round {
         stand_ins: stand_ins.iter().map(|one| one.address).collect(),
-        listen: stand_ins
-            .iter()
-            .map(|one| SocketAddr::new(one.node_ip, API_SERVER_PORT))
-            .collect(),
+        listen: stand_ins.iter().map(|one| one.back_end).collect(),
     }
 }

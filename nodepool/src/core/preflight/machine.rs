@@ -108,7 +108,7 @@ fn membership(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>) {
         }
         return;
     }
-    let own = std::net::SocketAddr::new(machine.node_ip, crate::core::desired::API_SERVER_PORT);
+    let own = desired.api_server(machine);
     let expected = [desired.server_url(), format!("https://{own}")];
     let foreign = facts
         .kubeconfigs

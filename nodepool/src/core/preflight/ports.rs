@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::{Check, Notes};
-use crate::core::desired::{API_SERVER_PORT, Desired, HEARTBEAT_PORT, Machine};
+use crate::core::desired::{Desired, HEARTBEAT_PORT, Machine};
+use crate::core::facts::Facts;
 
 struct Port {
     number: u16,
@@ -34,7 +35,9 @@ pub(super) fn check(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>)
         // What runs in a pod of a cluster that lives is its own.
         let pods = port.of_pods && facts.is_member_of(&desired.name);
         let ours = facts.ledger && holder.is_some_and(|(program, _)| program == port.program);
-        if ours || pods {
+        let leaves =
+            holder.is_some_and(|(program, _)| makes_room(desired, machine, facts, program));
+        if ours || pods || leaves {
             continue;
         }
         let holder = holder.map_or_else(
@@ -55,6 +58,14 @@ pub(super) fn check(desired: &Desired, machine: &Machine, notes: &mut Notes<'_>)
             ),
         );
     }
+}
+
+/// On a machine of a cluster that lives, who holds the port of the virtual IP and is stopped or moved when ours comes.
+fn makes_room(desired: &Desired, machine: &Machine, facts: &Facts, program: &str) -> bool {
+    let mut others = facts.others.iter();
+    facts.is_member_of(&desired.name)
+        && (others.any(|other| other.program.name() == program)
+            || (program == "kube-apiserver" && desired.shares_port(machine)))
 }
 
 fn wanted(desired: &Desired, machine: &Machine) -> Vec<Port> {
@@ -85,7 +96,14 @@ fn wanted(desired: &Desired, machine: &Machine) -> Vec<Port> {
     ];
     if machine.is_control_plane() {
         ports.extend([
-            everywhere(API_SERVER_PORT, "kube-apiserver", "the API server"),
+            if desired.shares_port(machine) {
+                on(
+                    machine.node_ip,
+                    everywhere(desired.api_port, "kube-apiserver", "the API server"),
+                )
+            } else {
+                everywhere(desired.api_port, "kube-apiserver", "the API server")
+            },
             everywhere(2379, "etcd", "etcd"),
             everywhere(2380, "etcd", "etcd"),
             everywhere(10257, "kube-controller-manager", "the controller manager"),

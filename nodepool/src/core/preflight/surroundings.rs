@@ -1,13 +1,13 @@
 //! Checks of one machine by itself: packet filters, settings of the network, other programs of the trade.
 
 use super::{Check, Notes};
-use crate::core::desired::{API_SERVER_PORT, Desired, HEARTBEAT_PORT, Machine};
+use crate::core::desired::{Desired, HEARTBEAT_PORT, Machine};
 
 /// Ports and protocols that must be let in, for firewalls that are told so.
 fn let_in(desired: &Desired) -> String {
     format!(
-        "`firewall-cmd --permanent --add-port={{{},{API_SERVER_PORT},2379-2380,10250,11000}}/tcp --add-port={HEARTBEAT_PORT}/udp --add-protocol=vrrp`, then `firewall-cmd --reload` and Pod and Service ranges into the zone `trusted`",
-        desired.vip_port
+        "`firewall-cmd --permanent --add-port={{{},{},2379-2380,10250,11000}}/tcp --add-port={HEARTBEAT_PORT}/udp --add-protocol=vrrp`, then `firewall-cmd --reload` and Pod and Service ranges into the zone `trusted`",
+        desired.vip_port, desired.api_port
     )
 }
 

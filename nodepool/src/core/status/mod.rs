@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-pub use pages::{Hearing, Pages, ProxyState, RouterState, ServerState, SpeakerPage};
+pub use pages::{Hearing, Pages, ProxyState, RouterHealth, RouterState, ServerState, SpeakerPage};
 pub use versions::{Component, VersionOn};
 
 use super::cluster_view::{BalancerPod, ClusterView, Maintenance};

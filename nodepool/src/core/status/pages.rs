@@ -20,6 +20,17 @@ pub struct RouterState {
     /// Its virtual routers.
     #[serde(default, skip_serializing)]
     pub routers: Vec<Hearing>,
+    /// What its checks say.
+    #[serde(default, skip_serializing)]
+    pub health: RouterHealth,
+}
+
+/// What the checks of a virtual router say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct RouterHealth {
+    /// In a word.
+    #[serde(default)]
+    pub verdict: Option<String>,
 }
 
 /// Whom a virtual router hears.
@@ -107,6 +118,7 @@ impl Pages {
                         since: String::new(),
                         why: "its status page does not answer".to_owned(),
                         routers: Vec::new(),
+                        health: RouterHealth::default(),
                     };
                     pages.vrrp = Some(serde_json::from_str(value).unwrap_or_else(|_| silent()));
                 }
@@ -134,7 +146,13 @@ impl RouterState {
             since: maintenance.map_or_else(String::new, |noted| noted.since.clone()),
             why: "its node is in maintenance".to_owned(),
             routers: Vec::new(),
+            health: RouterHealth::default(),
         }
+    }
+
+    /// It is well, and waits until nobody has the virtual IP.
+    pub fn stands_back(&self) -> bool {
+        self.health.verdict.as_deref() == Some("standing-back")
     }
 
     /// One of its virtual routers hears nobody who has the address.

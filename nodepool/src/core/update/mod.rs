@@ -29,6 +29,7 @@ pub use forget::{forgotten, would_forget};
 pub use health::{Balancer, Balancers};
 pub use maintenance::{Pause, Pauses, in_maintenance, leaves_too_few, pauses, rests, still_in_use};
 pub use order::{Next, Waiting, bring, members_with_balancer, next, turn, turns};
+pub(in crate::core) use order::{no_quorum, priority};
 pub use outline::outline;
 pub use refusal::{Refused, refusals};
 pub use removal::{

@@ -166,14 +166,14 @@ fn known<'a>(
     machines.filter_map(|machine| Some((machine, balancers.get(&machine.address)?)))
 }
 
-fn priority(machine: &Machine) -> u8 {
+pub(in crate::core) fn priority(machine: &Machine) -> u8 {
     let files = machine.load_balancer.as_ref();
     let routers = files.into_iter().flat_map(|files| &files.vrrp.routers);
     routers.map(|router| router.priority).max().unwrap_or(0)
 }
 
 /// A majority of the control planes that have joined must be Ready.
-fn no_quorum(situation: &Situation<'_>, view: &ClusterView) -> Option<String> {
+pub(in crate::core) fn no_quorum(situation: &Situation<'_>, view: &ClusterView) -> Option<String> {
     let planes = situation.desired.control_planes().filter_map(|machine| {
         let facts = situation.facts.get(&machine.address)?;
         facts.member.as_ref()?;

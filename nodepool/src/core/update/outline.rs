@@ -1,11 +1,10 @@
 //! What an update is going to do, in words.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::removal::joiners;
 use super::settings::{NodeSettings, differences};
-use crate::core::desired::API_SERVER_PORT;
 use crate::core::plan::{Plan, Situation, Stage, StageName};
 use crate::core::step::{ApiStep, Step};
 
@@ -59,7 +58,7 @@ pub fn outline(
         let (name, role) = (name(&address), machine.role.name());
         lines.push(format!("join {name} ({address}) as {role}"));
         if situation.desired.external && machine.is_control_plane() {
-            let back_end = SocketAddr::new(machine.node_ip, API_SERVER_PORT);
+            let back_end = situation.desired.api_server(machine);
             lines.push(format!(
                 "  make {back_end} a back end of your load balancer"
             ));

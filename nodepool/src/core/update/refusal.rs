@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::order::members_with_balancer;
 use super::removal::joiners;
 use super::settings::NodeSettings;
+use crate::core::desired::Desired;
 use crate::core::facts::Facts;
 use crate::core::plan::Situation;
 use crate::core::skew::Programs;
+use crate::core::takeover;
 use crate::core::version::Version;
 use crate::manifest::{VRRP_CONFIG, static_pod};
 
@@ -32,6 +34,7 @@ pub fn refusals(
 ) -> Vec<Refused> {
     let mut all = fixed(situation, made);
     joining(situation, made, &mut all);
+    others(situation, &mut all);
     members(situation, &mut all);
     moved(situation, &mut all);
     // The only router that stays has nobody to be a stranger to: leavers' routers have stopped, joiners' have not begun.
@@ -103,12 +106,14 @@ fn fixed(situation: &Situation<'_>, made: &Value) -> Vec<Refused> {
         &desired.name,
         new_cluster,
     );
-    same(
-        "`loadBalancer.vips.controlPlaneVIP` with `ports.controlPlaneLBPort`",
-        &made["controlPlaneEndpoint"],
-        &desired.endpoint(),
-        new_cluster,
-    );
+    if !reached_otherwise(desired, made) {
+        same(
+            "`loadBalancer.vips.controlPlaneVIP` with `ports.controlPlaneLBPort`",
+            &made["controlPlaneEndpoint"],
+            &desired.endpoint(),
+            new_cluster,
+        );
+    }
     let network = &made["networking"];
     same(
         "`clusterNetwork.pods`",
@@ -178,6 +183,32 @@ fn joining(situation: &Situation<'_>, made: &Value, all: &mut Vec<Refused>) {
             all.push(Refused {
                 what: format!("{} ({}): {}", facts.hostname, machine.address, violation.what),
                 hint: format!("install {cluster} on the machine, or have it installed with `--bundle DIR` or `--kubernetes-version {cluster}`"),
+            });
+        }
+    }
+}
+
+/// Nodes of a cluster that was taken over may know the API by a name, or by the address of a control plane of before, beside
+/// the virtual IP.
+fn reached_otherwise(desired: &Desired, made: &Value) -> bool {
+    let endpoint = made["controlPlaneEndpoint"].as_str().unwrap_or_default();
+    let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => desired.has_api_server_at(address),
+        Err(_) => port == desired.vip_port.to_string(),
+    }
+}
+
+/// Two load balancers for one virtual IP are a fault, and ours would take it from the other at once.
+fn others(situation: &Situation<'_>, all: &mut Vec<Refused>) {
+    for facts in situation.facts.values() {
+        for other in takeover::in_the_way(situation.desired, facts) {
+            all.push(Refused {
+                what: format!(
+                    "{other} on {} serves the virtual IP as well",
+                    facts.hostname
+                ),
+                hint: "`lbctl install` with this file takes over from it; or stop it".to_owned(),
             });
         }
     }

@@ -3,13 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "driver: reads the clock")]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::Cluster;
 use crate::api::ClusterApi;
 use crate::core::cluster_view::ClusterView;
-use crate::core::desired::{API_SERVER_PORT, Machine};
+use crate::core::desired::Machine;
 use crate::core::facts::Facts;
 use crate::error::Failure;
 use crate::script;
@@ -77,7 +77,7 @@ impl Cluster<'_> {
     async fn try_access(&self, machine: &Machine) -> Result<Access, Failure> {
         let kubeconfig = self.read_kubeconfig(machine.address).await?;
         let certificate_authority = certificate_authority(&kubeconfig)?;
-        let own = SocketAddr::new(machine.node_ip, API_SERVER_PORT);
+        let own = self.desired.api_server(machine);
         let mut last = Failure::failed("");
         for server in [self.desired.server_url(), format!("https://{own}")] {
             let connect = |patience| self.world.api.connect(&kubeconfig, Some(&server), patience);

@@ -5,6 +5,7 @@ mod packages;
 mod removal;
 mod snapshot;
 mod standing;
+mod takeover;
 
 use std::io::Write as _;
 use std::path::Path;

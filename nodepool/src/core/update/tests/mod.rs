@@ -15,7 +15,7 @@ use crate::core::desired::Desired;
 use crate::core::facts::{Facts, FileFact, Membership};
 use crate::core::from_config;
 use crate::core::plan::Situation;
-use crate::core::status::{Pages, RouterState};
+use crate::core::status::{Pages, RouterHealth, RouterState};
 use crate::core::step::Step;
 use crate::lbnode::{self, Lbnode};
 use crate::manifest::{self, NodeFile};
@@ -130,6 +130,7 @@ fn router(state: &str) -> RouterState {
         since: String::new(),
         why: "why".to_owned(),
         routers: Vec::new(),
+        health: RouterHealth::default(),
     }
 }
 
