@@ -1,11 +1,14 @@
 //! The command line: arguments only.
 
-use std::fmt;
-use std::net::IpAddr;
+mod install;
+mod service;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use install::Install;
+pub use service::{CheckService, Explain, ExplainOwner, ServiceName};
 
 /// Bundled load balancing for bare-metal Kubernetes: clusters from one YAML file over SSH.
 #[derive(Debug, Parser)]
@@ -143,26 +146,6 @@ pub struct CreateCluster {
     pub yes: bool,
 }
 
-/// `lbctl install`
-#[derive(Debug, Args)]
-pub struct Install {
-    /// Cluster and machines.
-    #[command(flatten)]
-    pub target: Target,
-    /// Credentials of the cluster's administrator
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: PathBuf,
-    /// Node binary; default: `lbnode` beside this program
-    #[arg(long, value_name = "FILE")]
-    pub lbnode: Option<PathBuf>,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Show what would be done, and do nothing; 5: there is something to do
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
 /// `lbctl update …`
 #[derive(Debug, Subcommand)]
 pub enum Update {
@@ -245,73 +228,6 @@ pub struct CheckCluster {
     /// Form of the output
     #[arg(long, short, value_enum, default_value = "table")]
     pub output: Output,
-}
-
-/// `lbctl check service`
-#[derive(Debug, Args)]
-pub struct CheckService {
-    /// The Service
-    #[arg(value_name = "NAMESPACE/NAME")]
-    pub service: ServiceName,
-    /// Cluster and machines.
-    #[command(flatten)]
-    pub target: Target,
-    /// Form of the output
-    #[arg(long, short, value_enum, default_value = "table")]
-    pub output: Output,
-}
-
-/// `namespace/name`; a name alone is one in `default`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceName {
-    namespace: String,
-    name: String,
-}
-
-impl FromStr for ServiceName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
-        let plain = |word: &str| {
-            !word.is_empty()
-                && word
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        };
-        if plain(namespace) && plain(name) {
-            Ok(Self {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            })
-        } else {
-            Err("write `namespace/name`, or a name in the namespace `default`".to_owned())
-        }
-    }
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// `lbctl explain …`
-#[derive(Debug, Subcommand)]
-pub enum Explain {
-    /// Who answers for the address of a Service, and why the other nodes do not
-    Owner(ExplainOwner),
-}
-
-/// `lbctl explain owner`
-#[derive(Debug, Args)]
-pub struct ExplainOwner {
-    /// The address
-    #[arg(value_name = "IP")]
-    pub address: IpAddr,
-    /// Cluster and machines.
-    #[command(flatten)]
-    pub target: Target,
 }
 
 /// `lbctl status`
