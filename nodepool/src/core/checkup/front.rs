@@ -89,6 +89,14 @@ fn router(node: &NodeState, notes: &mut Notes) {
     let detail = format!("{state}: {why}");
     if router.is_active() || router.is_backup() {
         notes.pass(Check::Router, detail).since(Some(since));
+    } else if router.stands_back() {
+        notes
+            .fail(
+                Check::Router,
+                "it waits until nobody else has the virtual IP: a load balancer of somebody else was not taken over to the end",
+                "`lbctl install` with this file goes on where it stopped",
+            )
+            .since(Some(since));
     } else {
         notes
             .fail(
@@ -167,7 +175,7 @@ fn proxy(evidence: &Evidence<'_>, machine: &Machine, node: &NodeState, notes: &m
     let hint = if up == 0 {
         "no API server can be reached through it: see why they are not ready (etcd's quorum?), or what keeps this node from reaching them"
     } else {
-        "see whether that API server runs (`crictl ps -a` on its node), and whether this node reaches its port 6444"
+        "see whether that API server runs (`crictl ps -a` on its node), and whether this node reaches its port (`apiServerPort`, 6444 unless the file says otherwise)"
     };
     for ServerState {
         name,

@@ -53,6 +53,13 @@ fn a_router_can_take_the_virtual_ip_and_hears_who_has_it() {
     only(Check::Router, Some("m2"), Fail, |scene| {
         scene.node(2).vrrp = None
     });
+    let row = only(Check::Router, Some("m2"), Fail, |scene| {
+        spoil(scene, "initialize");
+        let router = scene.node(2).vrrp.as_mut().expect("a router");
+        router.health.verdict = Some("standing-back".to_owned());
+    });
+    let hint = row.hint.as_deref();
+    assert!(hint.is_some_and(|hint| hint.contains("lbctl install")));
     let hears = |peer: Option<IpAddr>| {
         only(Check::Adverts, Some("m2"), Fail, |scene| {
             let router = scene.node(2).vrrp.as_mut().expect("a router");

@@ -11,7 +11,9 @@ use crate::core::from_config;
 use crate::core::service_view::{
     Owner, PodState, PoolState, ServiceState, ServiceView, SpeakerState, Usage,
 };
-use crate::core::status::{Hearing, Pages, ProxyState, RouterState, ServerState, picture};
+use crate::core::status::{
+    Hearing, Pages, ProxyState, RouterHealth, RouterState, ServerState, picture,
+};
 use crate::manifest::static_pod;
 
 const EXAMPLE: &str = include_str!("../../../../../examples/three-control-planes.yaml");
@@ -42,6 +44,7 @@ fn router(index: u8) -> RouterState {
             active_peer: (index != 0).then(|| at(0)),
             source: Some(at(index)),
         }],
+        health: RouterHealth::default(),
     }
 }
 
