@@ -37,9 +37,7 @@ pub(super) async fn install(
     if desired.data_plane.nodes.is_empty() {
         return Ok(installed);
     }
-    let digest = &artefacts.lbnode.image.digest;
-    let programs = data_plane::programs(&desired.data_plane, digest);
-    installed.changed |= api.apply_manifest(&programs, "the data plane").await?;
+    installed.changed |= install_programs(api, desired, artefacts).await?;
     if let Some(pools) = data_plane::pools(&desired.data_plane) {
         installed.changed |= apply_pools(api, &pools).await?;
     }
@@ -52,6 +50,23 @@ pub(super) async fn install(
         installed.notes.push(hint);
     }
     Ok(installed)
+}
+
+/// Applies controller and speakers alone. True when something is not as it was before.
+///
+/// # Errors
+/// When the API refuses or does not answer.
+pub(super) async fn install_programs(
+    api: &dyn ClusterApi,
+    desired: &Desired,
+    artefacts: &Artefacts,
+) -> Result<bool, Failure> {
+    if desired.data_plane.nodes.is_empty() {
+        return Ok(false);
+    }
+    let digest = &artefacts.lbnode.image.digest;
+    let programs = data_plane::programs(&desired.data_plane, digest);
+    Ok(api.apply_manifest(&programs, "the data plane").await?)
 }
 
 /// What [`install`] would change, a line each.

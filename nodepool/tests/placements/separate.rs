@@ -118,6 +118,35 @@ async fn service_addresses_move_to_a_pool_in_one_update_one_node_at_a_time() {
     assert_eq!(site.inner().changes, Vec::<String>::new());
 }
 
+/// The image of another release is on the nodes.
+fn of_another_release(site: &mut Site) {
+    site.artefacts.lbnode.image.digest = "sha256:new".to_owned();
+    site.artefacts.lbnode.image.bytes = b"sha256:new".as_slice().into();
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_addresses_move_together_with_another_release() {
+    let mut site = about_to_move().await;
+    of_another_release(&mut site);
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    all_serve(&site, "moved");
+    assert_eq!(site.update(Consent::Asked).await, Ok(Outcome::NothingToDo));
+
+    // A machine of the pool becomes a worker: nothing but its speaker runs there, until it has handed over.
+    let mut site = Site::new(FILE);
+    site.create().await.expect("the cluster is made");
+    of_another_release(&mut site);
+    let member = "      - address: 10.10.0.22\n";
+    let workers = "  - address: 10.10.0.31\n";
+    let text = FILE.replacen(member, "", 1);
+    let text = text.replacen(workers, &format!("  - address: 10.10.0.22\n{workers}"), 1);
+    assert!(text.contains("  - address: 10.10.0.22\n  - address: 10.10.0.31"));
+    site.edit(&text);
+    assert_eq!(site.update(Consent::Given).await, Ok(Outcome::Changed));
+    assert_eq!(labelled(&site), ["m3"]);
+    assert_eq!(site.update(Consent::Asked).await, Ok(Outcome::NothingToDo));
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_interruption_of_such_a_move_is_finished_by_the_next_run() {
     let begin = about_to_move().await;

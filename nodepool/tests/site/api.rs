@@ -84,45 +84,7 @@ impl ClusterApi for FakeApi {
     }
 
     fn service_objects(&self) -> BoxFuture<'_, Result<Objects, ApiFailure>> {
-        async move {
-            let mut inner = self.site.inner();
-            let workloads = inner.workloads.clone();
-            let (speakers, pods) = (inner.speakers.clone(), inner.pods.clone());
-            let told = !speakers.is_empty();
-            let begun = if inner.slow_speakers == 0 {
-                "Serving"
-            } else {
-                "Listening"
-            };
-            inner.slow_speakers = inner.slow_speakers.saturating_sub(1);
-            let mut objects = Objects {
-                workloads,
-                pods,
-                speakers: told.then_some(speakers),
-                ..Objects::default()
-            };
-            for (name, node) in &mut inner.nodes {
-                if node.retired {
-                    node.held = node.held.saturating_sub(1);
-                }
-                let holds = node.retired && node.held > 0;
-                if holds {
-                    objects.services.push(service());
-                }
-                if holds || !told && node.labels.contains_key(LBNODE_LABEL) {
-                    let held = json!([{"address": "10.10.0.210", "term": 1}]);
-                    objects.speakers.get_or_insert_default().push(json!({
-                        "metadata": {"name": name},
-                        "status": {
-                            "phase": if node.retired { "Leaving" } else { begun },
-                            "addresses": if holds { held } else { json!([]) },
-                        },
-                    }));
-                }
-            }
-            Ok(objects)
-        }
-        .boxed()
+        async move { Ok(self.site.inner().service_objects()) }.boxed()
     }
 
     fn pool_objects(&self) -> BoxFuture<'_, Result<Vec<Value>, ApiFailure>> {
@@ -191,6 +153,7 @@ impl ClusterApi for FakeApi {
                     let others = others.filter(|(_, other)| serves(other) && !other.retired);
                     assert!(others.count() > 0, "nobody is left when {node} withdraws");
                     assert_eq!(inner.slow_speakers, 0, "the others are not able to yet");
+                    assert!(inner.has_speakers_image(node), "{node} had no speaker");
                     let node = inner.nodes.get_mut(node).expect("a node of the cluster");
                     assert_eq!(node.held, 0, "an address is in use there");
                     node.labels.remove(LBNODE_LABEL);
@@ -338,15 +301,6 @@ impl ClusterApi for FakeApi {
         }
         .boxed()
     }
-}
-
-/// A Service with an address.
-fn service() -> Value {
-    json!({
-        "metadata": {"namespace": "default", "name": "web"},
-        "spec": {"type": "LoadBalancer"},
-        "status": {"loadBalancer": {"ingress": [{"ip": "10.10.0.210"}]}},
-    })
 }
 
 /// The objects of a manifest, as `Kind/name`.

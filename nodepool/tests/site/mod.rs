@@ -5,6 +5,7 @@ mod balancer;
 mod machine;
 pub(crate) mod network;
 mod others;
+mod speakers;
 pub(crate) mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::prepare::missing;
-use super::{Planner, Stage, StageName};
+use super::{Planner, Situation, Stage, StageName};
 use crate::core::cluster_view::NodeView;
-use crate::core::desired::LBNODE_LABEL;
+use crate::core::desired::{LBNODE_LABEL, Machine};
+use crate::core::facts::Facts;
 use crate::core::step::{ApiStep, Mark, Step};
 use crate::manifest::cni;
 
@@ -104,22 +105,14 @@ impl Planner<'_> {
         }
     }
 
-    /// Nodes with the label of those that carry Service addresses, which the file gives to others. Whoever is in maintenance
-    /// has handed over already, and somebody works on it. Where nobody is to carry them nothing of ours is installed.
+    /// Whoever is in maintenance has handed over already, and somebody works on it.
     pub(super) fn withdraw(&self) -> Stage {
-        let machines = &self.situation.desired.machines;
-        let others = machines.iter().any(|machine| machine.lbnode);
         let mut api = Vec::new();
-        for machine in machines.iter().filter(|machine| others && !machine.lbnode) {
+        for machine in &self.situation.desired.machines {
             let Some(facts) = self.situation.facts.get(&machine.address) else {
                 continue;
             };
-            let node = self.node_of(facts).filter(|_| !machine.maintenance);
-            let labelled = |node: &NodeView| {
-                let value = node.labels.get(LBNODE_LABEL).map(String::as_str);
-                value == Some("true") && !machine.labels.contains_key(LBNODE_LABEL)
-            };
-            if node.is_some_and(labelled) {
+            if !machine.maintenance && self.situation.carries_no_more(machine, facts) {
                 let node = facts.hostname.clone();
                 api.push(ApiStep::Withdraw { node });
             }
@@ -128,5 +121,19 @@ impl Planner<'_> {
             api,
             ..Stage::empty(StageName::Withdraw)
         }
+    }
+}
+
+impl Situation<'_> {
+    /// Its node has the label of those that carry Service addresses, which the file gives to others. Where nobody is to carry
+    /// them nothing of ours is installed.
+    pub(super) fn carries_no_more(&self, machine: &Machine, facts: &Facts) -> bool {
+        let others = self.desired.machines.iter().any(|machine| machine.lbnode);
+        let node = self.view.and_then(|view| view.nodes.get(&facts.hostname));
+        let value = node.and_then(|node| node.labels.get(LBNODE_LABEL));
+        others
+            && !machine.lbnode
+            && value.is_some_and(|value| value == "true")
+            && !machine.labels.contains_key(LBNODE_LABEL)
     }
 }

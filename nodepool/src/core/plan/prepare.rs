@@ -69,9 +69,7 @@ impl Situation<'_> {
         if machine.load_balancer.is_some() {
             steps.extend(missing(facts, manifest::load_balancer_configs(machine)));
         }
-        // Static pods and speakers are the same image.
-        let serves = machine.load_balancer.is_some() || machine.lbnode;
-        if serves && facts.images.get(lbnode::IMAGE) != Some(digest) {
+        if self.runs_lbnode(machine, facts) && facts.images.get(lbnode::IMAGE) != Some(digest) {
             steps.push(Step::ImportLbnode {
                 digest: digest.clone(),
             });
@@ -102,6 +100,12 @@ impl Situation<'_> {
         !self.desired.external && !present(facts, lbnode::INSTALLED, &self.lbnode.sha256, "755")
     }
 
+    /// Static pods and speakers are the same image. A speaker that is to hand over goes on until it has: the programs of this
+    /// release replace it before that.
+    fn runs_lbnode(&self, machine: &Machine, facts: &Facts) -> bool {
+        machine.load_balancer.is_some() || machine.lbnode || self.carries_no_more(machine, facts)
+    }
+
     /// What a member lacks of the node binary and its image. Nothing restarts by it.
     pub(in crate::core) fn bring(&self, machine: &Machine, facts: &Facts) -> Vec<Step> {
         let lbnode = self.lbnode;
@@ -111,8 +115,7 @@ impl Situation<'_> {
             steps.push(Step::PutLbnode { sha256 });
         }
         let digest = &lbnode.image.digest;
-        let serves = machine.load_balancer.is_some() || machine.lbnode;
-        if serves && facts.images.get(lbnode::IMAGE) != Some(digest) {
+        if self.runs_lbnode(machine, facts) && facts.images.get(lbnode::IMAGE) != Some(digest) {
             let digest = digest.clone();
             steps.push(Step::ImportLbnode { digest });
         }

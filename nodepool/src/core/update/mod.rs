@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! refusals ─► bring lbnode (all at once) ─► routers of leavers stop ─► turns (one node at a time)
-//!     ─► who was in maintenance is in service ─► joins, network, labels ─► Service addresses leave their old nodes
+//!     ─► who was in maintenance is in service ─► joins, network, labels
+//!     ─► Service addresses leave their old nodes, after controller and speakers are of this release
 //!     ─► who is to be in maintenance is emptied
 //!     ─► leavers go ─► routes to them go ─► objects
 //! ```

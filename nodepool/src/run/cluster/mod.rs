@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use self::access::Access;
+use super::data_plane;
 use super::etcd::Etcd;
 use super::executor::Work;
 use super::fleet::Fleet;
@@ -176,7 +177,10 @@ impl<'a> Cluster<'a> {
             ApiStep::DeleteNode { node } => self.api()?.delete_node(node).await?,
             ApiStep::Mark(mark) => self.api()?.mark(mark).await?,
             ApiStep::Withdraw { node } => {
-                withdraw(self.world, self.api()?, self.desired, node).await?;
+                let api = self.api()?;
+                // Who carries them from now on has the image of this release alone: speakers of another one never begin there.
+                data_plane::install_programs(api, self.desired, self.artefacts).await?;
+                withdraw(self.world, api, self.desired, node).await?;
             }
         }
         Ok(())
