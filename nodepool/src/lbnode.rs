@@ -20,6 +20,9 @@ pub struct Lbnode {
     pub image: Archive,
 }
 
+/// Begins the image's name, whatever the version.
+pub const REPOSITORY: &str = "docker.io/library/lbnode:";
+
 /// The image's name on the nodes: `lbnode:<version>`, as containerd completes it.
 pub const IMAGE: &str = concat!("docker.io/library/lbnode:", env!("CARGO_PKG_VERSION"));
 

@@ -87,7 +87,7 @@ pub async fn check_cluster(world: &World<'_>, sight: Sight<'_>) -> Result<Checke
     } = seen;
     let mut unknown = None;
     if picture.api_error.is_none() {
-        match applied(world, sight, &inspected).await {
+        match applied(world, sight, &inspected, picture.other_release).await {
             Ok(lines) => picture.drift.extend(lines),
             Err(failure) => unknown = Some(failure.message),
         }
@@ -112,17 +112,20 @@ pub async fn check_cluster(world: &World<'_>, sight: Sight<'_>) -> Result<Checke
     })
 }
 
-/// What an update would change of what is applied through the API, a line each.
+/// What an update would change of what is applied through the API, a line each. Programs of another release are worded
+/// otherwise.
 async fn applied(
     world: &World<'_>,
     sight: Sight<'_>,
     inspected: &Inspected,
+    other_release: bool,
 ) -> Result<Vec<String>, Failure> {
     let path = sight.workspace.kubeconfig();
     let kubeconfig = std::fs::read_to_string(&path)
         .map_err(|error| Failure::failed(format!("no kubeconfig `{}`: {error}", path.display())))?;
     let api = world.api.connect(&kubeconfig, None, PATIENCE).await?;
-    rehearse(api.as_ref(), sight.desired, inspected.lbnode()).await
+    let lbnode = (!other_release).then(|| inspected.lbnode());
+    rehearse(api.as_ref(), sight.desired, lbnode).await
 }
 
 fn worst<'a>(rows: impl Iterator<Item = &'a Row>) -> Verdict {

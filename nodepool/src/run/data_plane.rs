@@ -69,24 +69,25 @@ pub(super) async fn install_programs(
     Ok(api.apply_manifest(&programs, "the data plane").await?)
 }
 
-/// What [`install`] would change, a line each.
+/// What [`install`] would change, a line each. `image_digest`: of the programs; absent: only pools are looked at.
 ///
 /// # Errors
 /// When the API refuses or does not answer.
 pub(super) async fn rehearse(
     api: &dyn ClusterApi,
     desired: &Desired,
-    artefacts: &Artefacts,
+    image_digest: Option<&str>,
 ) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     if desired.data_plane.nodes.is_empty() {
         return Ok(lines);
     }
-    let digest = &artefacts.lbnode.image.digest;
-    let programs = data_plane::programs(&desired.data_plane, digest);
-    let pools = data_plane::pools(&desired.data_plane);
-    let mut changed = api.rehearse_manifest(&programs, "the data plane").await?;
-    if let Some(pools) = pools {
+    let mut changed = Vec::new();
+    if let Some(digest) = image_digest {
+        let programs = data_plane::programs(&desired.data_plane, digest);
+        changed = api.rehearse_manifest(&programs, "the data plane").await?;
+    }
+    if let Some(pools) = data_plane::pools(&desired.data_plane) {
         let pools = api.rehearse_manifest(&pools, "the pools of the cluster file");
         changed.extend(pools.await?);
     }

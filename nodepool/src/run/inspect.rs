@@ -9,7 +9,6 @@ use futures::stream;
 use super::fleet::Fleet;
 use super::{CONCURRENCY, data_plane, read_settings};
 use crate::api::ClusterApi;
-use crate::commands::Artefacts;
 use crate::core::certificate::Certificate;
 use crate::core::desired::Desired;
 use crate::core::plan;
@@ -51,20 +50,16 @@ pub async fn read_certificates(fleet: &Fleet<'_>) -> BTreeMap<IpAddr, Vec<Certif
     read.into_iter().flatten().collect()
 }
 
-/// What an update would change through the API, a line each: programs of the data plane and pools. The API only tries it.
+/// What an update would change through the API, a line each: pools, and programs of the data plane where it is known which
+/// `lbnode` they should run. The API only tries it.
 ///
 /// # Errors
 /// When it refuses or does not answer.
 pub async fn rehearse(
     api: &dyn ClusterApi,
     desired: &Desired,
-    lbnode: &Lbnode,
+    lbnode: Option<&Lbnode>,
 ) -> Result<Vec<String>, Failure> {
-    let artefacts = Artefacts {
-        bundle: None,
-        packages: None,
-        lbnode: lbnode.clone(),
-        cni: None,
-    };
-    data_plane::rehearse(api, desired, &artefacts).await
+    let digest = lbnode.map(|lbnode| lbnode.image.digest.as_str());
+    data_plane::rehearse(api, desired, digest).await
 }

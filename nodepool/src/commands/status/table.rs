@@ -243,6 +243,8 @@ fn versions(components: &[Component]) -> String {
     }
 }
 
+const OTHER_RELEASE: &str = "\nthis `lbctl` is of another release than the nodes: what that only words otherwise was not compared; `--lbnode FILE` says what they should have\n";
+
 /// What an update would change: a line a node.
 fn drift(picture: &Picture) -> String {
     let differs = |node: &&NodeState| node.drift.as_ref().is_some_and(|lines| !lines.is_empty());
@@ -252,9 +254,13 @@ fn drift(picture: &Picture) -> String {
     });
     let cluster = picture.drift.iter().map(|line| format!("  {line}\n"));
     let lines: String = nodes.chain(cluster).collect();
-    if lines.is_empty() {
-        lines
-    } else {
-        format!("\n`lbctl update cluster` would change:\n{lines}")
+    let mut text = String::new();
+    if !lines.is_empty() {
+        text.push_str("\n`lbctl update cluster` would change:\n");
+        text.push_str(&lines);
     }
+    if picture.other_release {
+        text.push_str(OTHER_RELEASE);
+    }
+    text
 }

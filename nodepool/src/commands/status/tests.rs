@@ -37,6 +37,9 @@ fn what_an_update_would_change_is_a_line_a_node() {
     let lines =
         "`lbctl update cluster` would change:\n  m0: write a; write b\n  remove the node m9\n";
     assert!(text(&picture).contains(lines), "{}", text(&picture));
+    assert!(!text(&picture).contains("another release"));
+    picture.other_release = true;
+    assert!(text(&picture).contains("another release than the nodes"));
 }
 
 #[test]

@@ -242,11 +242,16 @@ fn applied(evidence: &Evidence<'_>, notes: &mut Notes) {
     for line in &picture.drift {
         notes.fail(Check::Drift, format!("an update would {line}"), UPDATE);
     }
+    if picture.other_release {
+        let detail = "this `lbctl` is of another release than the nodes: what that only words otherwise was not compared";
+        let hint = "take the `lbctl` that goes with them, or name the node binary that they should have with `--lbnode FILE`";
+        notes.warn(Check::Drift, detail, hint);
+    }
     if let Some(why) = evidence.unknown {
         let detail = format!("what is applied could not be compared with the file: {why}");
         let hint = "`lbctl update cluster --dry-run` compares it too, and waits longer";
         notes.warn(Check::Drift, detail, hint);
-    } else if picture.drift.is_empty() && picture.api_error.is_none() {
+    } else if picture.drift.is_empty() && picture.api_error.is_none() && !picture.other_release {
         let detail = "nodes, programs and pools are those of the file";
         notes.pass(Check::Drift, detail);
     }

@@ -40,6 +40,9 @@ pub struct Picture {
     pub versions: Vec<Component>,
     /// What `update cluster` would change that is not about one machine of the file, in words.
     pub drift: Vec<String>,
+    /// This program is of another release than most nodes: what is only worded otherwise was not compared.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_release: bool,
 }
 
 /// Who has the virtual IP.
@@ -185,6 +188,7 @@ pub fn picture(
         data_plane: None,
         versions: Vec::new(),
         drift: Vec::new(),
+        other_release: false,
     };
     picture.count_versions();
     picture
@@ -214,8 +218,9 @@ impl Picture {
         let Drift {
             mut machines,
             cluster,
+            other_release,
         } = drift;
-        self.drift = cluster;
+        (self.drift, self.other_release) = (cluster, other_release);
         for node in &mut self.nodes {
             node.drift = machines.remove(&node.address);
             if node.containerd.is_none()

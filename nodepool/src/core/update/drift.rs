@@ -8,6 +8,7 @@ use super::maintenance::pauses;
 use super::order::{bring, turns};
 use super::removal::{Leaver, unlisted};
 use super::settings::{NodeSettings, differences};
+use super::wording::Wording;
 use crate::core::cluster_view::ClusterView;
 use crate::core::desired::{Desired, Machine};
 use crate::core::facts::Facts;
@@ -24,6 +25,9 @@ pub struct Drift {
     pub machines: BTreeMap<IpAddr, Vec<String>>,
     /// Changes that are not about one machine of the file.
     pub cluster: Vec<String>,
+    /// This program is of another release than most nodes, and no node binary was named: what is only worded otherwise, on
+    /// the nodes or in the API, was left out.
+    pub other_release: bool,
 }
 
 /// What was read of the machines, to compare them with the file.
@@ -35,16 +39,20 @@ pub struct Inspected {
     pub settings: BTreeMap<IpAddr, NodeSettings>,
     /// The node binary that they should have, without the program itself.
     lbnode: Lbnode,
+    /// Which one that is was said.
+    named: bool,
 }
 
 impl Inspected {
     /// `lbnode`: what the machines should have; without it, what most of them have.
     pub fn new(facts: BTreeMap<IpAddr, Facts>, lbnode: Option<&Lbnode>) -> Self {
+        let named = lbnode.is_some();
         let lbnode = lbnode.map_or_else(|| usual(&facts), outside);
         Self {
             facts,
             settings: BTreeMap::new(),
             lbnode,
+            named,
         }
     }
 
@@ -71,9 +79,10 @@ impl Inspected {
         }
     }
 
-    /// What an update would change.
+    /// What an update would change; where no node binary was named, without what only another release makes of it.
     pub fn drift(&self, desired: &Desired, view: Option<&ClusterView>) -> Drift {
-        drift(&self.situation(desired, view), &self.settings)
+        let situation = self.situation(desired, view);
+        drift(&situation, &self.settings, self.named)
     }
 }
 
@@ -122,8 +131,12 @@ fn most_frequent(values: impl Iterator<Item = String>) -> String {
     most.map(|(value, _)| value).unwrap_or_default()
 }
 
-/// What an update would change. `settings`: of the nodes whose API load balancer differs.
-pub fn drift(situation: &Situation<'_>, settings: &BTreeMap<IpAddr, NodeSettings>) -> Drift {
+/// `settings`: of the nodes whose API load balancer differs; `named`: what they should have was said.
+fn drift(
+    situation: &Situation<'_>,
+    settings: &BTreeMap<IpAddr, NodeSettings>,
+    named: bool,
+) -> Drift {
     // Who cannot see a control plane takes the cluster for one that is yet to be made.
     let plan = if plan::cluster_lives(situation.desired, situation.facts) {
         plan::plan_beside_members(situation)
@@ -136,7 +149,15 @@ pub fn drift(situation: &Situation<'_>, settings: &BTreeMap<IpAddr, NodeSettings
     for (address, steps) in bring.machines.iter().chain(&turns).chain(stages) {
         planned.entry(*address).or_default().extend(steps);
     }
-    let mut drift = Drift::default();
+    let wording = if named {
+        Wording::default()
+    } else {
+        Wording::of_most(situation.facts, &planned)
+    };
+    let mut drift = Drift {
+        other_release: wording.differs(),
+        ..Drift::default()
+    };
     for machine in &situation.desired.machines {
         let Some(facts) = situation.facts.get(&machine.address) else {
             continue;
@@ -146,9 +167,16 @@ pub fn drift(situation: &Situation<'_>, settings: &BTreeMap<IpAddr, NodeSettings
             let role = machine.role.name();
             lines.push(format!("join the cluster as {role}"));
         } else {
-            let steps = planned.get(&machine.address).into_iter().flatten();
+            let steps = planned.get(&machine.address).map(Vec::as_slice);
+            let steps = steps.unwrap_or_default();
             let settings = settings.get(&machine.address);
-            lines.extend(steps.map(|step| described(step, machine, facts, settings)));
+            let edited = steps
+                .iter()
+                .any(|step| edits(step, machine, facts, settings));
+            let told = steps
+                .iter()
+                .filter(|step| !wording.explains(step, facts, edited));
+            lines.extend(told.map(|step| described(step, machine, facts, settings)));
         }
         drift.machines.insert(machine.address, lines);
     }
@@ -220,6 +248,21 @@ fn marked(mark: &Mark) -> String {
     format!("set {}", all.join(", "))
 }
 
+/// A step corrects settings that differ by more than their words.
+fn edits(step: &Step, machine: &Machine, facts: &Facts, settings: Option<&NodeSettings>) -> bool {
+    let Step::PutFile(file) = step else {
+        return false;
+    };
+    let concerned = [VRRP_CONFIG, PROXY_CONFIG].contains(&file.path.as_str());
+    concerned && (!has_other_content(file, facts) || changed(file, machine, settings) != REWORDED)
+}
+
+/// A file is there, and its content is another one.
+pub(super) fn has_other_content(file: &NodeFile, facts: &Facts) -> bool {
+    let known = facts.files.get(&file.path);
+    known.is_some_and(|known| known.sha256 != file.sha256())
+}
+
 /// A step with what differs, where it writes a file.
 fn described(
     step: &Step,
@@ -241,6 +284,8 @@ fn described(
     format!("{title}: {why}")
 }
 
+const REWORDED: &str = "the same settings in other words";
+
 /// Key by key for settings, as far as they differ by more than their words.
 fn changed(file: &NodeFile, machine: &Machine, settings: Option<&NodeSettings>) -> String {
     let name = match file.path.as_str() {
@@ -254,7 +299,7 @@ fn changed(file: &NodeFile, machine: &Machine, settings: Option<&NodeSettings>) 
     let mut all = differences(settings, wanted);
     all.retain(|difference| difference.starts_with(name));
     if all.is_empty() {
-        "the same settings in other words".to_owned()
+        REWORDED.to_owned()
     } else {
         all.join(", ")
     }

@@ -24,8 +24,9 @@ mod removal;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod wording;
 
-pub use drift::{Drift, Inspected, drift};
+pub use drift::{Drift, Inspected};
 pub use forget::{forgotten, would_forget};
 pub use health::{Balancer, Balancers};
 pub use maintenance::{Pause, Pauses, in_maintenance, leaves_too_few, pauses, rests, still_in_use};

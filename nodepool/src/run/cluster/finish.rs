@@ -30,7 +30,8 @@ impl Cluster<'_> {
                 lines.push(format!("apply {}", changed.join(", ")));
             }
         }
-        let rest = data_plane::rehearse(self.api()?, self.desired, self.artefacts);
+        let digest = self.artefacts.lbnode.image.digest.as_str();
+        let rest = data_plane::rehearse(self.api()?, self.desired, Some(digest));
         lines.extend(rest.await?);
         Ok(lines)
     }

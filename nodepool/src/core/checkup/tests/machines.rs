@@ -140,4 +140,9 @@ fn what_differs_from_the_file_is_drift() {
         scene.unknown = Some("timed out".to_owned());
     });
     assert!(row.detail.contains("timed out"), "{row:?}");
+    let row = only(Check::Drift, None, Warn, |scene| {
+        scene.picture.other_release = true;
+    });
+    let hint = row.hint.as_deref();
+    assert!(hint.is_some_and(|hint| hint.contains("--lbnode")));
 }

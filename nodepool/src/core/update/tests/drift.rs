@@ -98,6 +98,80 @@ fn without_a_program_to_compare_with_the_odd_one_out_differs() {
     assert!(drift.machines[&at(0)].is_empty(), "{drift:?}");
 }
 
+/// The static pods of every node in other words, under another image's name.
+fn of_another_release(scene: &mut Scene) {
+    for machine in &scene.desired.machines {
+        let facts = scene.facts.get_mut(&machine.address).expect("facts");
+        facts.images.clear();
+        let name = format!("{}0.0.9", lbnode::REPOSITORY);
+        facts.images.insert(name, DIGEST.to_owned());
+        for file in manifest::load_balancer_pods(machine, DIGEST) {
+            let older = format!("{}# of an older release\n", file.content);
+            put(facts, &NodeFile::private(file.path, older));
+        }
+    }
+}
+
+#[test]
+fn without_a_program_to_compare_with_another_release_is_no_drift_and_an_edit_is() {
+    let mut scene = scene();
+    for node in scene.view.nodes.values_mut() {
+        label(node);
+    }
+    let right = scene.facts[&at(0)].clone();
+    of_another_release(&mut scene);
+    let without = |scene: &Scene| inspected(scene, None).drift(&scene.desired, Some(&scene.view));
+    let drift = without(&scene);
+    assert!(drift.is_empty() && drift.other_release, "{drift:?}");
+    let with = lines(&scene);
+    let mut all = with.machines.values();
+    assert!(all.all(|lines| lines.len() == 3), "{with:?}");
+    assert!(!with.other_release);
+
+    let facts = scene.facts.get_mut(&at(2)).expect("facts");
+    let program = facts.files.get_mut(lbnode::INSTALLED).expect("a program");
+    program.sha256 = "other".to_owned();
+    let machine = scene.desired.machines[1].clone();
+    let settings = manifest::load_balancer_configs(&machine)[0].content.clone();
+    let settings = settings.replace("priority: 160", "priority: 200");
+    let edited = NodeFile::public(manifest::VRRP_CONFIG, settings.clone());
+    put(scene.facts.get_mut(&at(1)).expect("facts"), &edited);
+    let mut inspected = inspected(&scene, None);
+    let printed = settings.lines().map(|line| format!("vrrp|{line}\n"));
+    let settings = NodeSettings::parse(&printed.collect::<String>());
+    inspected.settings.insert(at(1), settings);
+    let drift = inspected.drift(&scene.desired, Some(&scene.view));
+    assert_eq!(drift.machines[&at(2)], ["copy /usr/local/bin/lbnode"]);
+    assert_eq!(
+        drift.machines[&at(1)][0],
+        "write /etc/lbnode/vrrp.yaml: vrrp routers[0].priority: 200 becomes 160"
+    );
+    assert!(drift.machines[&at(0)].is_empty(), "{drift:?}");
+
+    // A node alone, and one of several, of this release.
+    let pods = [0, 1].map(|node| {
+        let pods = manifest::load_balancer_pods(&scene.desired.machines[node], DIGEST);
+        NodeFile::private(pods[0].path.clone(), "by hand\n")
+    });
+    let mut alone = scene;
+    alone.facts = BTreeMap::from([(at(0), right)]);
+    alone.desired.machines.truncate(1);
+    put(alone.facts.get_mut(&at(0)).expect("facts"), &pods[0]);
+    let drift = without(&alone);
+    assert_eq!(drift.machines[&at(0)].len(), 1, "{drift:?}");
+    let mut several = super::scene();
+    for node in several.view.nodes.values_mut() {
+        label(node);
+    }
+    put(several.facts.get_mut(&at(1)).expect("facts"), &pods[1]);
+    let drift = without(&several);
+    assert_eq!(
+        drift.machines[&at(1)],
+        ["write /etc/kubernetes/manifests/lb-vrrp.yaml: its content differs"]
+    );
+    assert!(!drift.other_release);
+}
+
 #[test]
 fn who_is_to_join_to_leave_or_to_come_back_is_named() {
     let mut scene = scene();
