@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::lifecycle::{self, files, interrupt};
-use lab_tests::{Machine, patience};
+use lab_tests::{Machine, patience, service};
 use nix::sys::signal::Signal;
 
 use crate::runner::{Context, Scenario};
@@ -53,10 +53,11 @@ pub(crate) fn restored(context: &Context, scenario: fn(&Context) -> Result<()>) 
     let result = scenario(context);
     if result.is_err() {
         let cluster = &context.fixture()?.cluster;
-        let restored = context
-            .lab
-            .up(&ALL)
-            .and_then(|()| cluster.edited(&ALL, &example()?)?.update());
+        let restored = context.lab.up(&ALL).and_then(|()| {
+            let cluster = cluster.edited(&ALL, &example()?)?;
+            cluster.update()?;
+            service::remove_all(&cluster)
+        });
         if let Err(error) = restored {
             println!("     the cluster is not as before: {error:#}");
         }

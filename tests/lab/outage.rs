@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::lifecycle::watch_service;
 use lab_tests::service::{Fault, Setting, Web, expose_away_from_its_node, trial_of};
@@ -38,10 +38,14 @@ fn no_api(context: &Context) -> Result<()> {
     let web = Web::new(cluster, "no-api", "Cluster")?;
     let address = expose_away_from_its_node(setting, &web)?;
     let result = without_api(setting, address);
-    let back = bring_back(cluster);
-    result.and(back)?;
-    contestant.settle(cluster)?;
-    web.remove()
+    let back = bring_back(cluster).and_then(|()| {
+        contestant.settle(cluster)?;
+        web.remove()
+    });
+    match (result, back) {
+        (Err(why), Err(back)) => Err(anyhow!("{why:#}; and it is not as before: {back:#}")),
+        (result, back) => result.and(back),
+    }
 }
 
 fn without_api(setting: Setting<'_>, address: Ipv4Addr) -> Result<()> {
@@ -120,14 +124,28 @@ fn bring_back(cluster: &Cluster<'_>) -> Result<()> {
         "for name in etcd kube-apiserver; do [ ! -e {ASIDE}/$name.yaml ] || mv {ASIDE}/$name.yaml {MANIFESTS}/ || exit; done; \
          systemctl restart kubelet"
     );
-    cluster.lab.up(&cluster.machines)?;
+    let lab = cluster.lab;
+    let up = persistently("the machines are up", || lab.up(&cluster.machines));
     // All of them are tried.
-    let results: Vec<Result<String>> = cluster
-        .machines
-        .iter()
-        .map(|machine| cluster.lab.ssh_ok(*machine, &back))
-        .collect();
-    results.into_iter().try_for_each(|result| result.map(drop))
+    let results = cluster.machines.iter().map(|machine| {
+        let what = format!("API server and etcd of {machine} are back");
+        persistently(&what, || lab.ssh_ok(*machine, &back).map(drop))
+    });
+    let results: Vec<Result<()>> = results.collect();
+    results.into_iter().fold(up, Result::and)
+}
+
+/// Tries again for a while: who comes later needs it.
+fn persistently(what: &str, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+    let mut reason = None;
+    let (limit, pause) = (Duration::from_secs(120), Duration::from_secs(5));
+    let done = patience::until(what, limit, pause, || {
+        Ok(act().map_err(|error| reason = Some(error)).ok())
+    });
+    done.map_err(|error| match reason {
+        Some(reason) => reason.context(error.to_string()),
+        None => error,
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures real time")]

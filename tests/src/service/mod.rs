@@ -210,6 +210,19 @@ spec:
     }
 }
 
+/// Deletes every Service that wants an address, and the pods behind them: what broke off has left them.
+pub fn remove_all(cluster: &Cluster<'_>) -> Result<()> {
+    let path = r#"jsonpath={range .items[?(@.spec.type=="LoadBalancer")]}{.metadata.name} {end}"#;
+    let names = cluster.kubectl(&["get", "services", "-o", path])?;
+    let names: Vec<&str> = names.split_whitespace().collect();
+    if !names.is_empty() {
+        let delete = ["delete", "services", "--wait=false"];
+        cluster.kubectl(&[delete.as_slice(), names.as_slice()].concat())?;
+    }
+    let pods = ["delete", "pods", "-l", "app", "--grace-period=0", "--force"];
+    cluster.kubectl(&pods).map(drop)
+}
+
 /// Brings the image that serves to machines that do not have it.
 pub fn bring_images(cluster: &Cluster<'_>, machines: &[Machine]) -> Result<()> {
     let there = format!("ctr -n k8s.io images ls -q name=={IMAGE}");
