@@ -3,8 +3,6 @@
 //! Each has a cluster of its own on the shared lab's machines, so these scenarios are the last.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,12 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::failover::{self, Fault};
 use lab_tests::figures::milliseconds;
-use lab_tests::lifecycle::POOL;
-use lab_tests::lifecycle::files::{edited, on_control_planes, with_control_planes, with_pool};
+use lab_tests::lifecycle::files::{
+    edited, on_control_planes, with_control_planes, with_pool, without_balancers,
+};
+use lab_tests::lifecycle::{Front, POOL};
 use lab_tests::prober::{Plan, Trust};
 use lab_tests::roster::API_VIP;
-use lab_tests::scenario::Skip;
-use lab_tests::{Machine, Place, paths, patience, service};
+use lab_tests::{Machine, service};
 
 use crate::changes::patiently;
 use crate::cluster::nothing_of_ours;
@@ -45,7 +44,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-pub(crate) const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
+const PLANES: [Machine; 3] = Machine::CONTROL_PLANE;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Machines without anything, and what their disks hold.
@@ -222,11 +221,10 @@ fn pods_are_older_than_membership(cluster: &Cluster<'_>, machine: Machine) -> Re
 }
 
 fn manual(context: &Context) -> Result<()> {
-    haproxy()?;
+    Front::is_possible()?;
     let ground = Ground::new(context, &PLANES)?;
     let text = example()?;
-    let pools = text.find("    addressPools:\n").context("pools")?;
-    let text = edited(&text[..pools], "    mode: bundled\n", "    mode: manual\n")?;
+    let text = without_balancers(&text)?;
     let cluster = Cluster::new(context.lab, programs()?, &PLANES, &text)?.with_balancers(&[]);
     // Without it nothing is begun.
     let output = cluster.create_command().output()?;
@@ -238,7 +236,7 @@ fn manual(context: &Context) -> Result<()> {
     for (machine, before) in &ground.before {
         nothing_of_ours(context.lab, *machine, before)?;
     }
-    let balancer = Balancer::start(context, 443)?;
+    let front = Front::start(context.lab, 443)?;
     cluster.create()?;
     cluster.calm()?;
     let owners = context.lab.owners(API_VIP)?;
@@ -252,7 +250,7 @@ fn manual(context: &Context) -> Result<()> {
     let again = said(&cluster.create()?);
     ensure!(again.contains("nothing to do"), "it says: {again}");
     ground.reset(&cluster)?;
-    drop(balancer);
+    drop(front);
     Ok(())
 }
 
@@ -274,96 +272,6 @@ fn a_back_end_dies(cluster: &Cluster<'_>) -> Result<()> {
     );
     ensure!(calm, "connections go on failing: {:?}", report.reasons());
     cluster.calm()
-}
-
-/// HAProxy on the VIP, in the place of a client of the machines' segment.
-pub(crate) struct Balancer {
-    process: Child,
-}
-
-impl Balancer {
-    /// `port`: of the API on the VIP.
-    pub(crate) fn start(context: &Context, port: u16) -> Result<Self> {
-        let lab = context.lab;
-        let address = format!("{API_VIP}/32");
-        let added = lab
-            .command_in(Place::Client, "ip")
-            .args(["addr", "add", &address, "dev", "eth0"])
-            .status()?;
-        ensure!(added.success(), "the VIP cannot be added");
-        let servers: String = PLANES
-            .iter()
-            .map(|machine| {
-                format!(
-                    "  server {machine} {}:6444 check check-ssl verify none\n",
-                    machine.address()
-                )
-            })
-            .collect();
-        let config = format!(
-            "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h\n\
-             listen api\n  bind {API_VIP}:{port}\n  option httpchk GET /readyz\n  http-check expect status 200\n\
-             \x20 default-server inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions\n{servers}"
-        );
-        let file = lab.state_directory().join("haproxy.cfg");
-        std::fs::write(&file, config)?;
-        let words = haproxy()?;
-        let mut command = lab.command_in(Place::Client, &words[0]);
-        command.args(&words[1..]).arg("-db").arg("-f").arg(&file);
-        let process = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot run haproxy")?;
-        let mut balancer = Self { process };
-        patience::until(
-            "the load balancer listens",
-            Duration::from_secs(10),
-            Duration::from_millis(100),
-            || {
-                ensure!(balancer.process.try_wait()?.is_none(), "haproxy has ended");
-                let target = std::net::SocketAddr::from((API_VIP, port));
-                lab.within(Place::Client, || {
-                    Ok(std::net::TcpStream::connect(target).ok().map(drop))
-                })
-            },
-        )?;
-        Ok(balancer)
-    }
-}
-
-/// The installed one, or what `cargo xtask bench proxy` has unpacked.
-fn haproxy() -> Result<Vec<String>> {
-    let installed = Path::new("/usr/sbin/haproxy");
-    if installed.exists() {
-        return Ok(vec![installed.display().to_string()]);
-    }
-    let root = paths::cache()?.join("haproxy/root");
-    let program = root.join("usr/sbin/haproxy");
-    if !program.exists() {
-        let reason = "there is no haproxy: `apt-get install haproxy`, or `cargo xtask bench proxy`";
-        return Err(Skip(reason).into());
-    }
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
-    let loader = libraries.join("ld-linux-x86-64.so.2");
-    let words = [
-        loader.as_path(),
-        Path::new("--library-path"),
-        &libraries,
-        &program,
-    ];
-    Ok(words
-        .iter()
-        .map(|word| word.display().to_string())
-        .collect())
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures real time")]

@@ -1,6 +1,6 @@
 //! The example with three control planes, edited as an operator would.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::roster::Machine;
 
@@ -40,6 +40,13 @@ pub fn on_control_planes(text: &str) -> Result<String> {
     let key = "  controlPlane:\n";
     let mode = format!("{key}    loadBalancer:\n      mode: bundled\n");
     edited(text, key, &mode)
+}
+
+/// The text with the API's load balancer somebody else's, and none for Services.
+pub fn without_balancers(text: &str) -> Result<String> {
+    let pools = text.find("    addressPools:\n");
+    let pools = pools.context("the cluster file has no pools")?;
+    edited(&text[..pools], "    mode: bundled\n", "    mode: manual\n")
 }
 
 /// The text with one machine in maintenance.
@@ -83,6 +90,7 @@ mod tests {
             Ok(with_worker(EXAMPLE, Machine::w(1))),
             with_pool(EXAMPLE, &pool),
             on_control_planes(EXAMPLE),
+            without_balancers(EXAMPLE),
             in_maintenance(EXAMPLE, Machine::cp(2)),
         ];
         for edit in edits {

@@ -2,8 +2,10 @@
 
 mod changes;
 pub mod files;
+mod front;
 mod interrupt;
 mod prepared;
+mod takeover;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -17,14 +19,17 @@ use crate::cluster::{Cluster, Programs};
 use crate::figures::{Row, milliseconds};
 use crate::lab::Lab;
 use crate::roster::Machine;
+use crate::scenario::Skip;
 use crate::tool;
 
 pub use changes::{
     maintenance, nothing_to_do, other_program, releases, replaced_in_turn, service,
     split_migration, update, worker,
 };
+pub use front::Front;
 pub use interrupt::interrupt;
 pub use prepared::load_balancers;
+pub use takeover::{Keeper, TakenOver, take_over};
 pub use watch::{Seen, watch, watch_service};
 
 /// Two load-balancer machines: with three control planes they are five.
@@ -70,6 +75,14 @@ const TRIALS: &[Trial] = &[
     Trial {
         cases: &["load_balancers_5_nodes"],
         run: on_prepared_machines,
+    },
+    Trial {
+        cases: &["takeover_keepalived"],
+        run: |ground| taken_over(ground, "takeover_keepalived", Keeper::Keepalived),
+    },
+    Trial {
+        cases: &["takeover_kube_vip"],
+        run: |ground| taken_over(ground, "takeover_kube_vip", Keeper::KubeVip),
     },
 ];
 
@@ -155,7 +168,14 @@ pub fn run(ground: &Ground<'_>, cases: &[Case], rounds: usize) -> Result<Vec<Row
         for round in 1..=rounds {
             let names = trial.cases.join(", ");
             tool::say(format_args!("{names}, round {round} of {rounds}"));
-            for (case, figure) in (trial.run)(ground)? {
+            let outcomes = match (trial.run)(ground) {
+                Err(error) if error.is::<Skip>() => {
+                    tool::say(format_args!("{names} left out: {error}"));
+                    break;
+                }
+                outcomes => outcomes?,
+            };
+            for (case, figure) in outcomes {
                 figures.entry(case).or_default().push(figure);
             }
         }
@@ -261,6 +281,12 @@ fn on_prepared_machines(ground: &Ground<'_>) -> Result<Vec<Outcome>> {
     Ok(vec![("load_balancers_5_nodes", Figure::Took(took))])
 }
 
+fn taken_over(ground: &Ground<'_>, case: &'static str, keeper: Keeper) -> Result<Vec<Outcome>> {
+    let taken = take_over(ground.lab, &ground.programs, ground.example, keeper)?;
+    ground.lab.down()?;
+    Ok(vec![(case, Figure::Seen(taken.seen))])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +303,8 @@ mod tests {
             "rollback",
             "maintenance",
             "split_migration",
+            "takeover_keepalived",
+            "takeover_kube_vip",
         ] {
             assert_eq!(name.parse::<Case>().expect("a case").to_string(), name);
         }

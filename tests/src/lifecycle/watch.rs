@@ -55,6 +55,16 @@ impl Seen {
         Ok(())
     }
 
+    /// What one client has seen since `begin` of a change that took so long.
+    pub(super) fn of(report: &Report, begin: Instant, took: Duration) -> Self {
+        let mut seen = Self {
+            took,
+            ..Self::default()
+        };
+        seen.add(report, begin);
+        seen
+    }
+
     fn add(&mut self, report: &Report, begin: Instant) {
         let seen = Impression::new(report, begin);
         self.attempts += seen.attempts;
@@ -157,10 +167,10 @@ fn plans(service: Option<SocketAddr>) -> Vec<Plan> {
 }
 
 /// Between two attempts of a client, in milliseconds.
-const PACE: u64 = 10;
+pub(super) const PACE: u64 = 10;
 /// So long one of them may take, in milliseconds: TCP sends a lost SYN again after a second, so whatever is lost is a failure,
 /// and what is only slow, because several machines start and stop on the processors of one, is not.
-const PATIENCE: u64 = 900;
+pub(super) const PATIENCE: u64 = 900;
 
 #[expect(clippy::disallowed_methods, reason = "measures a real change")]
 fn now() -> Instant {
