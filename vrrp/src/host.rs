@@ -105,12 +105,8 @@ impl Host {
             settles: true,
         };
         // Whoever stands back takes nobody's address away that does not carry our mark.
-        let configured = if stands_back {
-            BTreeSet::new()
-        } else {
-            configured
-        };
-        for held in remove_ours(&mut host.addresses, &configured)? {
+        let own = configured.into_iter().filter(|_| !stands_back).collect();
+        for held in remove_ours(&mut host.addresses, &own)? {
             tracing::info!(address = %held.address, interface = held.index, "removed an address left behind by an earlier run");
         }
         host.links = Links::read()?;

@@ -1,40 +1,30 @@
 //! A site of scripted machines: they understand the scripts of `lbctl` by name and keep what those would change.
 
 pub(crate) mod api;
+mod artefacts;
 mod balancer;
+mod commands;
 mod machine;
 pub(crate) mod network;
 mod others;
+mod report;
 mod speakers;
 pub(crate) mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cluster_config::Cluster;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use nodepool::api::{ApiConnector, ApiFailure, ClusterApi, EtcdApi};
-use nodepool::bundle::Bundle;
-use nodepool::commands::{
-    Artefacts, Checked, Consent, Create, Install, Leave, Look, Looked, Outcome, Reset, Sight,
-    Snapshot, Taken, Update, check_cluster, create, install, look, reset_nodes, see, snapshot,
-    update,
-};
+use nodepool::commands::Artefacts;
 use nodepool::core::desired::Desired;
 use nodepool::core::from_config;
-use nodepool::core::preflight::network::Listening;
-use nodepool::core::status::Picture;
-use nodepool::error::Failure;
-use nodepool::lbnode::Lbnode;
-use nodepool::oci::Archive;
 use nodepool::remote::{Connector, Held, Hold, Output, Remote, RemoteFailure, Script};
-use nodepool::run::{Fleet, Interrupt, LogDirectory, World};
+use nodepool::run::Interrupt;
 use nodepool::script::LOCK_TAKEN;
-use nodepool::ui::Ui;
-use nodepool::workspace::Workspace;
 
 pub(crate) use machine::Machine;
 use traffic::Traffic;
@@ -139,7 +129,7 @@ impl Site {
             inner: Arc::new(Mutex::new(inner)),
             cluster: Arc::new(cluster),
             desired,
-            artefacts: artefacts(folder.path()),
+            artefacts: artefacts::artefacts(folder.path()),
             folder: Arc::new(folder),
             traffic: Arc::default(),
             interrupt: Arc::new(Mutex::new(Interrupt::default())),
@@ -167,162 +157,6 @@ impl Site {
             .join("ws")
             .join(&self.desired.name)
             .join("log")
-    }
-
-    /// One `lbctl create cluster`.
-    pub(crate) async fn create(&self) -> Result<Outcome, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "create cluster");
-        let world = self.world(&interrupt, &log);
-        let input = Create {
-            cluster: &self.cluster,
-            desired: &self.desired,
-            artefacts: &self.artefacts,
-            workspace: &workspace,
-            replace_edited: false,
-        };
-        create(&world, input).await
-    }
-
-    /// One `lbctl install`.
-    pub(crate) async fn install(&self, consent: Consent) -> Result<Outcome, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "install");
-        let world = self.world(&interrupt, &log);
-        let artefacts = Artefacts {
-            bundle: None,
-            ..self.artefacts.clone()
-        };
-        let input = Install {
-            cluster: &self.cluster,
-            desired: &self.desired,
-            artefacts: &artefacts,
-            workspace: &workspace,
-            kubeconfig: "the administrator's",
-            consent,
-        };
-        install(&world, input).await
-    }
-
-    /// One `lbctl update cluster`.
-    pub(crate) async fn update(&self, consent: Consent) -> Result<Outcome, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "update cluster");
-        let world = self.world(&interrupt, &log);
-        let input = Update {
-            cluster: &self.cluster,
-            desired: &self.desired,
-            artefacts: &self.artefacts,
-            workspace: &workspace,
-            consent,
-            leave: Leave::Unlisted,
-        };
-        update(&world, input).await
-    }
-
-    /// One `lbctl reset nodes`.
-    pub(crate) async fn reset_nodes(
-        &self,
-        names: &[&str],
-        forced: bool,
-    ) -> Result<Outcome, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "reset nodes");
-        let world = self.world(&interrupt, &log);
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let input = Reset {
-            cluster: &self.cluster,
-            names: &names,
-            forced,
-            artefacts: &self.artefacts,
-            workspace: &workspace,
-            consent: Consent::Given,
-        };
-        reset_nodes(&world, input).await
-    }
-
-    /// One `lbctl snapshot`; the cluster file says this.
-    pub(crate) async fn snapshot(&self, file: &str) -> Result<Taken, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "snapshot");
-        let world = self.world(&interrupt, &log);
-        let input = Snapshot {
-            desired: &self.desired,
-            workspace: &workspace,
-            file,
-            archive: None,
-        };
-        snapshot(&world, input).await
-    }
-
-    /// What `lbctl status` shows.
-    pub(crate) async fn status(&self) -> Result<Picture, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "status");
-        let world = self.world(&interrupt, &log);
-        let fleet = Fleet::connect(&world, &self.desired).await?;
-        Ok(see(&world, &fleet, self.sight(&workspace)).await.picture)
-    }
-
-    /// One `lbctl check cluster`.
-    pub(crate) async fn check_cluster(&self) -> Result<Checked, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "check cluster");
-        let world = self.world(&interrupt, &log);
-        check_cluster(&world, self.sight(&workspace)).await
-    }
-
-    fn sight<'a>(&'a self, workspace: &'a Workspace) -> Sight<'a> {
-        Sight {
-            desired: &self.desired,
-            workspace,
-            lbnode: Some(&self.artefacts.lbnode),
-        }
-    }
-
-    /// The look that `lbctl check preflight` takes.
-    pub(crate) async fn look(&self) -> Result<Looked, Failure> {
-        let interrupt = self.fresh_interrupt();
-        let workspace = Workspace::open(&self.folder.path().join("ws"), &self.desired.name)?;
-        let log = LogDirectory::new(workspace.directory(), "check preflight");
-        let world = self.world(&interrupt, &log);
-        let fleet = Fleet::connect(&world, &self.desired).await?;
-        let input = Look {
-            cluster: &self.cluster,
-            desired: &self.desired,
-            artefacts: &self.artefacts,
-            replace_edited: false,
-            listening: Listening::Long,
-            adopting: None,
-        };
-        look(&world, &fleet, input).await
-    }
-
-    fn fresh_interrupt(&self) -> Interrupt {
-        let interrupt = Interrupt::default();
-        *self.interrupt.lock().expect("no test thread has panicked") = interrupt.clone();
-        interrupt
-    }
-
-    fn world<'a>(&'a self, interrupt: &'a Interrupt, log: &'a LogDirectory) -> World<'a> {
-        World {
-            connector: self,
-            api: self,
-            ui: Ui {
-                quiet: true,
-                color: false,
-                animate: false,
-            },
-            interrupt,
-            log,
-        }
     }
 
     /// The machines, the API and their past under another cluster file.
@@ -559,40 +393,5 @@ impl ApiConnector for Site {
     ) -> BoxFuture<'a, Result<Box<dyn EtcdApi>, ApiFailure>> {
         async move { Ok(Box::new(api::FakeEtcd { site: self.clone() }) as Box<dyn EtcdApi>) }
             .boxed()
-    }
-}
-
-fn artefacts(folder: &Path) -> Artefacts {
-    let directory = folder.join("bundle");
-    std::fs::create_dir_all(directory.join("images")).expect("a folder");
-    std::fs::write(directory.join("kube"), b"kube").expect("a file");
-    std::fs::write(directory.join("images/k.tar"), b"images").expect("a file");
-    let (kube, images) = (
-        nodepool::digest::sha256(b"kube"),
-        nodepool::digest::sha256(b"images"),
-    );
-    let list = format!(
-        "apiVersion: bundledlb.io/v1\nkind: Bundle\narchitecture: amd64\nkubernetesVersion: v1.36.3\n\
-         imageRepository: lab.invalid\npauseImage: lab.invalid/pause:3.10.2\nfiles:\n\
-         - {{path: kube, sha256: {kube}, mode: \"0755\", install: /usr/local/bin/kube, links: [/usr/local/bin/kubeadm, /usr/local/bin/kubelet]}}\n\
-         images:\n- {{path: images/k.tar, sha256: {images}, names: [lab.invalid/pause:3.10.2]}}\n"
-    );
-    std::fs::write(directory.join("bundle.yaml"), list).expect("a file");
-    let path = folder.join("lbnode");
-    std::fs::write(&path, b"lbnode").expect("a file");
-    Artefacts {
-        bundle: Some(Bundle::load(&directory).expect("a bundle")),
-        packages: None,
-        lbnode: Lbnode {
-            path,
-            architecture: "amd64".to_owned(),
-            sha256: nodepool::digest::sha256(b"lbnode"),
-            version: Some("0.1.0 (commit a)".to_owned()),
-            image: Archive {
-                bytes: b"sha256:image".as_slice().into(),
-                digest: "sha256:image".to_owned(),
-            },
-        },
-        cni: None,
     }
 }
