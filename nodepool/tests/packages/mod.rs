@@ -81,14 +81,15 @@ async fn an_interrupted_installation_is_finished_by_the_next_run() {
             site.inner().fault = None;
             let second = site.create().await;
             assert!(second.is_ok(), "{fault:?} at {at}: {second:?}");
-            let undisturbed = whole.inner();
-            for (address, machine) in &site.inner().machines {
-                let expected = &undisturbed.machines[address];
-                assert_eq!(machine.packages, expected.packages);
-                assert!(machine.files.keys().eq(expected.files.keys()));
-                assert!(!machine.installing);
+            {
+                let undisturbed = whole.inner();
+                for (address, machine) in &site.inner().machines {
+                    let expected = &undisturbed.machines[address];
+                    assert_eq!(machine.packages, expected.packages);
+                    assert!(machine.files.keys().eq(expected.files.keys()));
+                    assert!(!machine.installing);
+                }
             }
-            drop(undisturbed);
             site.inner().changes.clear();
             assert_eq!(site.create().await, Ok(Outcome::NothingToDo));
             assert_eq!(site.inner().changes, Vec::<String>::new());

@@ -86,6 +86,11 @@ fn has_router(facts: &Facts) -> bool {
     facts.files.contains_key(&static_pod::VRRP.path())
 }
 
+/// A proxy of ours is installed.
+fn has_proxy(facts: &Facts) -> bool {
+    facts.files.contains_key(&static_pod::PROXY.path())
+}
+
 /// The node's name, or its address while that is not known.
 fn name(facts: &BTreeMap<IpAddr, Facts>, address: IpAddr) -> String {
     let facts = facts.get(&address);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{has_router, holder, in_the_way, name, routers_in_the_way};
+use super::{has_proxy, has_router, holder, in_the_way, name, routers_in_the_way};
 use crate::core::desired::Machine;
 use crate::core::facts::{Facts, OtherBalancer};
 use crate::core::plan::{Situation, Stage, StageName};
@@ -65,7 +65,9 @@ pub fn next(situation: &Situation<'_>, balancers: &Balancers) -> Next {
         // One of ours has begun: somebody was silent for too long. It ends where it must end in any case.
         return Next::HandOver(holder);
     }
-    let ill: Vec<(IpAddr, String)> = ours
+    // Where only the router has begun, an interruption left it: nothing comes of waiting for it.
+    let whole: Vec<_> = ours.iter().filter(|(_, facts)| has_proxy(facts)).collect();
+    let ill: Vec<(IpAddr, String)> = whole
         .iter()
         .filter_map(|(machine, _)| {
             let why = match balancers.get(&machine.address) {
@@ -82,9 +84,9 @@ pub fn next(situation: &Situation<'_>, balancers: &Balancers) -> Next {
         let words = words.collect::<Vec<_>>().join("; ");
         return wait(ill.into_iter().map(|(address, _)| address).collect(), words);
     }
-    if holder.is_none() && !ours.is_empty() && !active {
+    if holder.is_none() && !whole.is_empty() && !active {
         let why = format!("nobody has the virtual IP {}", desired.vip);
-        let asked = ours.iter().map(|(machine, _)| machine.address);
+        let asked = whole.iter().map(|(machine, _)| machine.address);
         return wait(asked.collect(), why);
     }
     let mut unplaced: Vec<_> = theirs
@@ -93,10 +95,10 @@ pub fn next(situation: &Situation<'_>, balancers: &Balancers) -> Next {
         .filter(|(machine, facts)| {
             Some(machine.address) != holder && !place(situation, machine, facts).is_empty()
         })
-        .map(|(machine, _)| (priority(machine), machine.address))
+        .map(|(machine, facts)| (!has_router(facts), priority(machine), machine.address))
         .collect();
     unplaced.sort_unstable();
-    if let Some((_, first)) = unplaced.first() {
+    if let Some((_, _, first)) = unplaced.first() {
         let lost = situation.view.and_then(|view| no_quorum(situation, view));
         return lost.map_or(Next::Place(*first), Next::Stop);
     }

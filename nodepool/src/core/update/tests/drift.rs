@@ -215,6 +215,7 @@ fn who_carries_service_addresses_no_more_is_to_hand_them_over() {
         label(node);
     }
     scene.desired.machines[2].lbnode = false;
+    scene.desired.machines[2].labels.clear();
     let drift = lines(&scene);
     assert_eq!(
         drift.machines[&at(2)],
