@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::failover;
-use lab_tests::lifecycle::{Keeper, take_over};
+use lab_tests::lifecycle::{Keeper, remember_the_making, take_over};
 
 use crate::changes::{ALL, patiently};
 use crate::runner::{Context, Scenario};
@@ -67,6 +67,7 @@ fn taken_over(context: &Context, keeper: Keeper) -> Result<Cluster<'static>> {
 }
 
 fn reset(cluster: &Cluster<'_>) -> Result<()> {
+    remember_the_making(cluster.lab)?;
     let words = ["reset", "cluster", "--yes", "--no-progress"];
     let output = cluster.lbctl(&words).output()?;
     ensure!(output.status.success(), "it failed: {}", said(&output));

@@ -52,10 +52,13 @@ pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     &frame[EtherHeader::LEN + Ipv4Header::MIN_LEN + 8..]
 }
 
-/// A recorded frame as the intruder sends it: only the switch sees the difference.
+/// A recorded frame as the intruder sends it: only the switch sees the difference. On a virtual cable the sender left the
+/// checksum to hardware that nobody has, so it goes without one (RFC 768).
 pub(crate) fn again(frame: &[u8]) -> Vec<u8> {
+    const CHECKSUM: usize = EtherHeader::LEN + Ipv4Header::MIN_LEN + 6;
     let mut frame = frame.to_vec();
     frame[6..12].copy_from_slice(&mac(INTRUDER).octets());
+    frame[CHECKSUM..CHECKSUM + 2].fill(0);
     frame
 }
 

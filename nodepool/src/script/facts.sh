@@ -94,11 +94,13 @@ keeps() {
     inside && /}/ { inside = 0 }
     END { print (all == "" ? "-" : all), (id == "" ? "-" : id) }' "$1"
 }
-# The value of a variable in a manifest. $1 the file, $2 its name as a pattern
+# The value of a variable in a manifest; nothing where it has none of its own. $1 the file, $2 its name
 variable() {
-  awk -v name="name: *[\"']?$2[\"']?[[:space:]]*$" '
-    $0 ~ name { want = 1; next }
-    want && /value:/ { sub(/.*value:/, ""); gsub(/["'\'', ]/, ""); print; exit }' "$1"
+  awk -v wanted="$2" '
+    function bare(text) { sub(/[[:space:]]#.*/, "", text); gsub(/["'\''[:space:]]/, "", text); return text }
+    /^[[:space:]]*#/ { next }
+    /name:/ { sub(/.*name:/, ""); want = bare($0) == wanted; next }
+    want && /value:/ { sub(/.*value:/, ""); print bare($0); exit }' "$1"
 }
 (
   set -- firewalld keepalived haproxy
@@ -114,14 +116,17 @@ variable() {
   done
 )
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && command -v ufw >/dev/null 2>&1 && say service ufw
-for file in /etc/kubernetes/manifests/*.yaml; do
+# As the kubelet: every file there that is not hidden, whatever its name ends in.
+for file in /etc/kubernetes/manifests/*; do
   grep -Eqs 'image: *["'\'']?[^ ]*(kube-vip|keepalived|haproxy)' "$file" && say static_pod "${file##*/}"
   for program in kube-vip keepalived haproxy; do
     grep -Eqs 'image: *["'\'']?[^ ]*'"$program" "$file" || continue
     case $program in
       kube-vip)
-        kept=$(variable "$file" '(vip_)?address'); kept=${kept%%/*}
-        services=; [ "$(variable "$file" svc_enable)" = true ] && services=' services'
+        # `vip_address` is the older name, and what kube-vip takes where `address` says nothing.
+        kept=$(variable "$file" address); kept=${kept:-$(variable "$file" vip_address)}; kept=${kept%%/*}
+        services=
+        case $(variable "$file" svc_enable) in 1 | [tT] | true | True | TRUE) services=' services' ;; esac
         say other "kube-vip pod ${file##*/} ${kept:--} -$services"
         ;;
       keepalived) say other "keepalived pod ${file##*/} $(keeps /etc/keepalived/keepalived.conf)" ;;

@@ -10,7 +10,7 @@ use super::cached;
 use crate::base;
 
 /// The image, as kube-vip's manifest names it.
-pub const KUBE_VIP_IMAGE: &str = "ghcr.io/kube-vip/kube-vip:v0.8.9";
+pub const KUBE_VIP_IMAGE: &str = "ghcr.io/kube-vip/kube-vip:v1.2.3";
 
 /// The archive with the image.
 ///
@@ -58,7 +58,6 @@ const TOOLS: &[&str] = &[
     "/usr/bin/dash",
     "/usr/bin/date",
     "/usr/bin/head",
-    "/usr/bin/hostname",
     "/usr/bin/ip",
     "/usr/bin/mkdir",
     "/usr/bin/sed",

@@ -29,7 +29,7 @@ pub use changes::{
 pub use front::Front;
 pub use interrupt::interrupt;
 pub use prepared::load_balancers;
-pub use takeover::{Keeper, TakenOver, take_over};
+pub use takeover::{Keeper, TakenOver, remember_the_making, take_over};
 pub use watch::{Seen, watch, watch_service};
 
 /// Two load-balancer machines: with three control planes they are five.

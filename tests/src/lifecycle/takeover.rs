@@ -19,6 +19,11 @@ use crate::roster::{API_VIP, Machine};
 use crate::scenario::Skip;
 use crate::{bundle, patience, tool};
 
+/// What `lbctl` has made on a machine, as its reset reads it.
+const LEDGER: &str = "/var/lib/lbctl/ledger";
+/// The ledger of what made the machines ready.
+const KEPT_LEDGER: &str = "/root/ledger-before";
+
 /// Who keeps the virtual IP before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeper {
@@ -104,9 +109,22 @@ fn foreign_cluster<'lab>(
     cluster.create()?;
     front.leave(lab)?;
     for machine in PLANES {
-        lab.ssh_ok(machine, "rm -f /var/lib/lbctl/member /var/lib/lbctl/ledger")?;
+        let forget = format!("rm -f /var/lib/lbctl/member && mv {LEDGER} {KEPT_LEDGER}");
+        lab.ssh_ok(machine, &forget)?;
     }
     Ok(cluster)
+}
+
+/// What made the machines ready for a cluster is `lbctl`'s own: its removal needs the ledger of that time as well.
+///
+/// # Errors
+/// A machine does not answer.
+pub fn remember_the_making(lab: &Lab) -> Result<()> {
+    for machine in PLANES {
+        let remember = format!("cat {KEPT_LEDGER} >>{LEDGER} && rm {KEPT_LEDGER}");
+        lab.ssh_ok(machine, &remember)?;
+    }
+    Ok(())
 }
 
 /// The administrator's credentials, out of the way of what the installation keeps.

@@ -1,6 +1,7 @@
 //! The texts that can run anywhere are run, in a folder of their own instead of `/var/lib/lbctl` and `/run`.
 
 mod certificates;
+mod others;
 mod packages;
 mod removal;
 mod snapshot;
