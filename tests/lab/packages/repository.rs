@@ -171,7 +171,8 @@ fn containerd(tree: &Path, root: &Path) -> Result<()> {
         // What the tree leaves out, such as manuals, is left out here.
         match from.symlink_metadata() {
             Ok(file) if file.is_file() => put(root, path, &from)?,
-            Ok(file) if file.is_symlink() => {
+            // Directories that the tree has moved, as /lib, are the package's own.
+            Ok(file) if file.is_symlink() && !from.is_dir() => {
                 let link = root.join(path);
                 fs::create_dir_all(link.parent().context("it has a parent")?)?;
                 symlink(fs::read_link(&from)?, link)?;
