@@ -35,6 +35,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |context| patiently(context, a_full_disk),
     },
     Scenario {
+        name: "a_node_that_is_cut_off_stops_an_update_and_the_next_finishes_it",
+        run: |context| patiently(context, a_node_is_cut_off),
+    },
+    Scenario {
         name: "a_worker_comes_and_goes_and_no_connection_fails",
         run: a_worker_comes_and_goes,
     },
@@ -144,24 +148,59 @@ fn an_interrupted_update(context: &Context) -> Result<()> {
     update(shared, "and back", &ALL, &example()?)
 }
 
-fn quietly(command: &mut Command) -> Result<Child> {
-    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-    Ok(command.spawn()?)
+/// An early step of an update, as the logs name it.
+const STEP: &str = "write /etc/lbnode/proxy.yaml";
+
+/// Begins an update, and goes on when its logs speak of the step.
+fn begun(cluster: &Cluster<'_>, step: &str, command: &mut Command) -> Result<Child> {
+    let times_before = cluster.logs()?.matches(step).count();
+    let child = command.spawn()?;
+    patience::until(
+        "the update has begun",
+        Duration::from_secs(120),
+        Duration::from_millis(20),
+        || Ok((cluster.logs()?.matches(step).count() > times_before).then_some(())),
+    )?;
+    Ok(child)
+}
+
+/// A machine that does not have the VIP loses its cable while the update is at work.
+fn a_node_is_cut_off(context: &Context) -> Result<()> {
+    let shared = &context.fixture()?.cluster;
+    let owner = shared.settle()?;
+    let silent = ALL.into_iter().rfind(|machine| *machine != owner);
+    let silent = silent.context("there are several machines")?;
+    let edited = shared.edited(&ALL, &with_settings()?)?;
+    let told = under_a_client(&edited, "a node is cut off", || {
+        let mut command = edited.update_command();
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let update = begun(&edited, STEP, command)?;
+        shared.lab.cut(silent)?;
+        let output = update.wait_with_output()?;
+        let text = said(&output);
+        println!("     {}", text.lines().last().unwrap_or_default());
+        let named = text.contains(&silent.to_string());
+        ensure!(
+            !output.status.success() && named && text.contains("run the same command again"),
+            "it ended with {} and said: {text}",
+            output.status
+        );
+        Ok(())
+    });
+    shared.lab.heal(silent)?;
+    told?;
+    shared.settle()?;
+    update(shared, "with its cable again", &ALL, &with_settings()?)?;
+    update(shared, "and back", &ALL, &example()?)
 }
 
 fn two_updates_at_once(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
     shared.settle()?;
     let edited = shared.edited(&ALL, &with_settings()?)?;
-    let step = "write /etc/lbnode/proxy.yaml";
-    let times_before = edited.logs()?.matches(step).count();
-    let mut first = quietly(&mut edited.update_command())?;
-    patience::until(
-        "the first update has begun",
-        Duration::from_secs(120),
-        Duration::from_millis(20),
-        || Ok((edited.logs()?.matches(step).count() > times_before).then_some(())),
-    )?;
+    let mut command = edited.update_command();
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut first = begun(&edited, STEP, command)?;
     let second = edited.update_command().output()?;
     let text = said(&second);
     let ended = first.wait()?;

@@ -1,22 +1,43 @@
-//! `lbctl create cluster` is stopped in the middle, gently and not, and run again.
+//! `lbctl create cluster` and `lbctl reset cluster` are stopped in the middle, gently and not, and run again.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
 use lab_tests::lifecycle::interrupt;
+use lab_tests::roster::API_VIP;
 use lab_tests::{Lab, Machine};
 use nix::sys::signal::Signal;
 
+use crate::changes::patiently;
+use crate::cluster::nothing_of_ours;
 use crate::runner::{Context, Scenario};
-use crate::shared::{example, programs};
+use crate::shared::{example, files, programs, said};
 
 /// On machines that nothing is installed on at first.
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "an_interrupted_create_is_finished_by_the_next",
-    run: an_interrupted_create_is_finished_by_the_next,
-}];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "an_interrupted_create_is_finished_by_the_next",
+        run: an_interrupted_create_is_finished_by_the_next,
+    },
+    Scenario {
+        name: "an_interrupted_reset_is_finished_by_the_next",
+        run: |context| patiently(context, an_interrupted_reset_is_finished_by_the_next),
+    },
+];
+
+/// So long after its beginning a reset is killed: when it has connected, when machines are at it, near its end.
+const KILLED_AFTER: [Duration; 5] = [
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+    Duration::from_millis(3000),
+    Duration::from_millis(6000),
+];
 
 /// Asked to end, `create` finishes the step it is at: `kubeadm init` is done then, and the next run, which does not
 /// know the secrets of this one, uploads the certificates anew before it joins the others.
@@ -50,6 +71,8 @@ const SHORT: [(&str, Signal); 3] = [
     (JOIN, Signal::SIGKILL),
 ];
 
+const RESET: [&str; 4] = ["reset", "cluster", "--yes", "--no-progress"];
+
 // Steps as the logs name them.
 const COPY: &str = "copy /usr/local/bin/kube";
 const IMPORT: &str = "import 7 images";
@@ -69,14 +92,59 @@ fn an_interrupted_create_is_finished_by_the_next(context: &Context) -> Result<()
     create_in_pieces(lab, &SHORT)
 }
 
-/// In one go through creation one step after the other is interrupted, on machines that have nothing.
-fn create_in_pieces(lab: &'static Lab, interruptions: &[(&str, Signal)]) -> Result<()> {
+fn an_interrupted_reset_is_finished_by_the_next(context: &Context) -> Result<()> {
+    let lab = context.bare()?;
+    bare_again(lab)?;
+    let mut before = Vec::new();
+    for machine in Machine::CONTROL_PLANE {
+        before.push((machine, files(lab, machine)?));
+    }
+    let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
+    cluster.create()?;
+    cluster.settle()?;
+    let mut killed = Vec::new();
+    for after in KILLED_AFTER {
+        let mut reset = cluster.lbctl(&RESET);
+        let mut reset = reset.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        thread::sleep(after);
+        if let Some(ended) = reset.try_wait()? {
+            ensure!(ended.success(), "run again it failed, after {killed:?}");
+            continue;
+        }
+        reset.kill()?;
+        reset.wait()?;
+        killed.push(after);
+        let owners = lab.owners(API_VIP)?;
+        ensure!(owners.len() <= 1, "{owners:?} have the VIP");
+    }
+    println!("     killed after {killed:?}");
+    ensure!(
+        killed.len() > 2,
+        "it was too quick to be killed: {killed:?}"
+    );
+    let last = cluster.lbctl(&RESET).output()?;
+    ensure!(last.status.success(), "it failed: {}", said(&last));
+    for (machine, before) in &before {
+        nothing_of_ours(lab, *machine, before)?;
+    }
+    let owners = lab.owners(API_VIP)?;
+    ensure!(owners.is_empty(), "{owners:?} still have the VIP");
+    Ok(())
+}
+
+fn bare_again(lab: &Lab) -> Result<()> {
     for machine in Machine::CONTROL_PLANE {
         lab.discard(machine)?;
     }
     lab.up(&Machine::CONTROL_PLANE)?;
     let workspace = lab.state_directory().join("operator");
     let _ = fs::remove_dir_all(workspace);
+    Ok(())
+}
+
+/// In one go through creation one step after the other is interrupted, on machines that have nothing.
+fn create_in_pieces(lab: &'static Lab, interruptions: &[(&str, Signal)]) -> Result<()> {
+    bare_again(lab)?;
     let cluster = Cluster::new(lab, programs()?, &Machine::CONTROL_PLANE, &example()?)?;
     let mut seen = Vec::new();
     for (step, signal) in interruptions {

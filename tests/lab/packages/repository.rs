@@ -20,8 +20,8 @@ use lab_tests::{Lab, Place};
 pub(super) const VERSION: &str = "1.36.3-1.1";
 /// The operator's place on the machines' segment.
 const OPERATOR: [u8; 4] = [10, 10, 0, 2];
-/// Where the only large file is; everything else leads to it.
-const KUBE: &str = "usr/lib/lab-kube/kube";
+/// The only large file; the other programs lead to it. The kubelet's processes are known by its name.
+const KUBE: &str = "usr/bin/kubelet";
 
 /// A repository that is served until it is dropped.
 pub(super) struct Repository {
@@ -103,8 +103,8 @@ impl Drop for Repository {
 fn packages(lab: &Lab, directory: &Path) -> Result<String> {
     let root = |name: &str| directory.join("roots").join(name);
     let bundle = lab.kubernetes_bundle()?;
-    put(&root("lab-kube"), KUBE, &bundle.join("bin/kube"))?;
-    for name in ["kubeadm", "kubelet", "kubectl"] {
+    put(&root("kubelet"), KUBE, &bundle.join("bin/kube"))?;
+    for name in ["kubeadm", "kubectl"] {
         let link = root(name).join("usr/bin").join(name);
         fs::create_dir_all(link.parent().context("it has a parent")?)?;
         symlink(format!("/{KUBE}"), link)?;
@@ -124,15 +124,10 @@ fn packages(lab: &Lab, directory: &Path) -> Result<String> {
     )?;
     runnable(&root("cri-tools").join(crictl))?;
     containerd(&lab.base_tree()?, &root("containerd"))?;
-    let kube = format!("lab-kube (= {VERSION})");
+    let kube = format!("kubelet (= {VERSION})");
     let described = [
-        ("lab-kube", VERSION, String::new()),
-        (
-            "kubeadm",
-            VERSION,
-            format!("kubelet, kubectl, cri-tools, {kube}"),
-        ),
-        ("kubelet", VERSION, format!("iptables, {kube}")),
+        ("kubeadm", VERSION, format!("kubectl, cri-tools, {kube}")),
+        ("kubelet", VERSION, "iptables".to_owned()),
         ("kubectl", VERSION, kube),
         ("cri-tools", "1.36.0-1.1", String::new()),
         ("containerd", "1.6.20-lab1", "runc".to_owned()),
