@@ -65,7 +65,9 @@ impl Capture {
             said.contains("\n0 packets dropped by kernel"),
             "tcpdump lost frames: {said}"
         );
-        Ok(frames.lines().map(str::to_owned).collect())
+        // A signal makes it begin a new line.
+        let frames = frames.lines().filter(|line| !line.is_empty());
+        Ok(frames.map(str::to_owned).collect())
     }
 }
 
