@@ -105,10 +105,18 @@ fn an_interrupted_reset_is_finished_by_the_next(context: &Context) -> Result<()>
     let mut killed = Vec::new();
     for after in KILLED_AFTER {
         let mut reset = cluster.lbctl(&RESET);
-        let mut reset = reset.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut reset = reset
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         thread::sleep(after);
-        if let Some(ended) = reset.try_wait()? {
-            ensure!(ended.success(), "run again it failed, after {killed:?}");
+        if reset.try_wait()?.is_some() {
+            let ended = reset.wait_with_output()?;
+            let words = said(&ended);
+            ensure!(
+                ended.status.success(),
+                "run again after {killed:?} it says: {words}"
+            );
             continue;
         }
         reset.kill()?;

@@ -10,8 +10,11 @@ if ! flock -n 9; then
   exit 75
 fi
 printf '%s\n' "$1" >"$lock"
-# A step that an interrupted lbctl left behind ends first.
-flock /run/lock/lbctl-step.lock true
+# A step that an interrupted lbctl left behind ends first. Whoever asked may be interrupted meanwhile as well.
+until flock -n /run/lock/lbctl-step.lock true; do
+  beat=$(timeout 1 head -c 1)
+  [ $? = 124 ] || [ -n "$beat" ] || exit 0
+done
 echo ready
 while [ -n "$(timeout 60 head -c 1)" ]; do :; done
 : >"$lock"
