@@ -1,12 +1,12 @@
 //! `lbctl update cluster` on the shared cluster, while clients connect all the time.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab_tests::cluster::Cluster;
-use lab_tests::lifecycle::{self, files, interrupt};
-use lab_tests::{Machine, patience, service};
+use lab_tests::lifecycle::{self, begun, files, interrupt};
+use lab_tests::{Machine, service};
 use nix::sys::signal::Signal;
 
 use crate::runner::{Context, Scenario};
@@ -151,19 +151,6 @@ fn an_interrupted_update(context: &Context) -> Result<()> {
 /// An early step of an update, as the logs name it.
 const STEP: &str = "write /etc/lbnode/proxy.yaml";
 
-/// Begins an update, and goes on when its logs speak of the step.
-fn begun(cluster: &Cluster<'_>, step: &str, command: &mut Command) -> Result<Child> {
-    let times_before = cluster.logs()?.matches(step).count();
-    let child = command.spawn()?;
-    patience::until(
-        "the update has begun",
-        Duration::from_secs(120),
-        Duration::from_millis(20),
-        || Ok((cluster.logs()?.matches(step).count() > times_before).then_some(())),
-    )?;
-    Ok(child)
-}
-
 /// A machine that does not have the VIP loses its cable while the update is at work.
 fn a_node_is_cut_off(context: &Context) -> Result<()> {
     let shared = &context.fixture()?.cluster;
@@ -174,7 +161,7 @@ fn a_node_is_cut_off(context: &Context) -> Result<()> {
     let told = under_a_client(&edited, "a node is cut off", || {
         let mut command = edited.update_command();
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let update = begun(&edited, STEP, command)?;
+        let update = begun(&edited, command, STEP)?;
         shared.lab.cut(silent)?;
         let output = update.wait_with_output()?;
         let text = said(&output);
@@ -200,7 +187,7 @@ fn two_updates_at_once(context: &Context) -> Result<()> {
     let edited = shared.edited(&ALL, &with_settings()?)?;
     let mut command = edited.update_command();
     let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut first = begun(&edited, STEP, command)?;
+    let mut first = begun(&edited, command, STEP)?;
     let second = edited.update_command().output()?;
     let text = said(&second);
     let ended = first.wait()?;

@@ -141,9 +141,7 @@ fn fault_costs(context: &Context, fault: Fault, limit: Duration) -> Result<()> {
 fn reset_leaves_nothing(context: &Context) -> Result<()> {
     let fixture = context.fixture()?;
     let cluster = &fixture.cluster;
-    let output = cluster
-        .lbctl(&["reset", "cluster", "--yes", "--no-progress"])
-        .output()?;
+    let output = cluster.reset_command().output()?;
     ensure!(output.status.success(), "reset failed: {}", said(&output));
     for (machine, before) in &fixture.before {
         nothing_of_ours(cluster.lab, *machine, before)?;

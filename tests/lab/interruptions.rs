@@ -71,8 +71,6 @@ const SHORT: [(&str, Signal); 3] = [
     (JOIN, Signal::SIGKILL),
 ];
 
-const RESET: [&str; 4] = ["reset", "cluster", "--yes", "--no-progress"];
-
 // Steps as the logs name them.
 const COPY: &str = "copy /usr/local/bin/kube";
 const IMPORT: &str = "import 7 images";
@@ -104,7 +102,7 @@ fn an_interrupted_reset_is_finished_by_the_next(context: &Context) -> Result<()>
     cluster.settle()?;
     let mut killed = Vec::new();
     for after in KILLED_AFTER {
-        let mut reset = cluster.lbctl(&RESET);
+        let mut reset = cluster.reset_command();
         let mut reset = reset
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -130,7 +128,7 @@ fn an_interrupted_reset_is_finished_by_the_next(context: &Context) -> Result<()>
         killed.len() > 2,
         "it was too quick to be killed: {killed:?}"
     );
-    let last = cluster.lbctl(&RESET).output()?;
+    let last = cluster.reset_command().output()?;
     ensure!(last.status.success(), "it failed: {}", said(&last));
     for (machine, before) in &before {
         nothing_of_ours(lab, *machine, before)?;

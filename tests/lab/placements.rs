@@ -67,9 +67,7 @@ impl Ground {
 
     /// Resets the cluster: nothing of it is left on any machine.
     pub(crate) fn reset(self, cluster: &Cluster<'_>) -> Result<()> {
-        let output = cluster
-            .lbctl(&["reset", "cluster", "--yes", "--no-progress"])
-            .output()?;
+        let output = cluster.reset_command().output()?;
         ensure!(output.status.success(), "reset failed: {}", said(&output));
         for (machine, before) in &self.before {
             nothing_of_ours(cluster.lab, *machine, before)?;

@@ -68,8 +68,7 @@ fn taken_over(context: &Context, keeper: Keeper) -> Result<Cluster<'static>> {
 
 fn reset(cluster: &Cluster<'_>) -> Result<()> {
     remember_the_making(cluster.lab)?;
-    let words = ["reset", "cluster", "--yes", "--no-progress"];
-    let output = cluster.lbctl(&words).output()?;
+    let output = cluster.reset_command().output()?;
     ensure!(output.status.success(), "it failed: {}", said(&output));
     Ok(())
 }

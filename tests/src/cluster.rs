@@ -193,6 +193,11 @@ impl<'lab> Cluster<'lab> {
         self.with_software(&["update", "cluster", "--yes", "--no-progress"])
     }
 
+    /// `lbctl reset cluster`.
+    pub fn reset_command(&self) -> Command {
+        self.lbctl(&["reset", "cluster", "--yes", "--no-progress"])
+    }
+
     /// `lbctl install` with these credentials.
     pub fn install_command(&self, kubeconfig: &Path) -> Command {
         let mut command = self.lbctl(&["install", "--yes", "--no-progress"]);

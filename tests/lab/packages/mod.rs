@@ -177,7 +177,7 @@ fn succeed(command: &mut Command) -> Result<String> {
 }
 
 fn reset(cluster: &Cluster<'_>) -> Result<()> {
-    succeed(&mut cluster.lbctl(&["reset", "cluster", "--yes", "--no-progress"])).map(drop)
+    succeed(&mut cluster.reset_command()).map(drop)
 }
 
 fn installed_and_held(lab: &Lab) -> Result<()> {

@@ -27,7 +27,7 @@ pub use changes::{
     split_migration, update, worker,
 };
 pub use front::Front;
-pub use interrupt::interrupt;
+pub use interrupt::{begun, interrupt};
 pub use prepared::load_balancers;
 pub use takeover::{Keeper, TakenOver, remember_the_making, take_over};
 pub use watch::{Seen, watch, watch_service};
