@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     lab.up(&Machine::CONTROL_PLANE)?;
     let cluster = bench::three_control_planes(&lab, programs)?;
     cluster.create()?;
-    e2e::bring_images(&cluster)?;
+    e2e::prepare(&cluster)?;
     let mut lines = Vec::new();
     for round in 1..=args.runs {
         cluster.settle()?;

@@ -163,17 +163,26 @@ impl Suite {
     }
 }
 
-/// Brings the image that the specs' pods run to the cluster's machines.
+/// Brings the image that the specs' pods run to the cluster's machines, and makes a worker of one node: the specs ask one
+/// that is not marked as a control plane for the nodes' network.
 ///
 /// # Errors
-/// When it cannot be made or imported.
-pub fn bring_images(cluster: &Cluster<'_>) -> Result<()> {
+/// When the image cannot be made or imported, or there is no node.
+pub fn prepare(cluster: &Cluster<'_>) -> Result<()> {
     let archive = bundle::end_to_end_images()?;
     let lab: &Lab = cluster.lab;
     cluster
         .machines
         .iter()
-        .try_for_each(|machine| lab.import_images(*machine, &archive))
+        .try_for_each(|machine| lab.import_images(*machine, &archive))?;
+    let worker = cluster.machines.last().context("a machine")?.to_string();
+    cluster.kubectl(&[
+        "label",
+        "node",
+        &worker,
+        "node-role.kubernetes.io/control-plane-",
+    ])?;
+    Ok(())
 }
 
 fn read(file: &std::path::Path) -> Result<String> {
