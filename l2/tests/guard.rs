@@ -9,20 +9,16 @@
 )]
 
 mod judge;
+mod stranger;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
-use l2::linux::filter::Filter;
 use l2::linux::guard::{Guard, Guarded};
-use l2::linux::packet::PacketSocket;
-use l2::wire::{EtherHeader, EtherType, Ipv4Header, MacAddr};
 
 use judge::{alone, nft, plain, settled};
+use stranger::{Client, NODE, await_packets, index_of, ip, packets};
 
 const LOOPBACK: u32 = 1;
 
@@ -163,24 +159,12 @@ fn the_table_is_its_owners_alone_and_goes_with_it() {
     other.set(&what).unwrap();
 }
 
-const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
-
 /// Behind the guard: what is routed to the address, and what is said of a shorter way to it.
 const ONLOOKER: &str = "add table ip seen
 add chain ip seen routed { type filter hook forward priority 20 ; }
 add rule ip seen routed ip daddr 192.0.2.100 counter
 add chain ip seen sent { type filter hook output priority 20 ; }
 add rule ip seen sent icmp type redirect counter";
-
-/// A node with a cable to the segment and one to the network of its pods.
-const NODE: &str = "link set lo up
-link add served address 02:00:00:00:00:01 type veth peer name client address 02:00:00:00:00:02
-link add pods type veth peer name pod
-link set served up
-link set client up
-link set pods up
-link set pod up
-addr add 192.0.2.1/24 dev served";
 
 #[test]
 fn what_would_go_to_the_segment_again_ends_here_and_what_goes_elsewhere_passes() {
@@ -197,81 +181,19 @@ fn what_would_go_to_the_segment_again_ends_here_and_what_goes_elsewhere_passes()
     let client = Client::open();
 
     // Each time another sender: the kernel tells one and the same seldom of a shorter way.
-    client.send(51);
+    client.send(51, 81);
     await_packets("seen routed", 1);
     await_packets("seen sent", 1);
 
     let mut guard = Guard::open("ours-1").unwrap();
     let what = guarded(&["192.0.2.100"], &[index_of("served")]);
     guard.set(&what).unwrap();
-    client.send(52);
+    client.send(52, 81);
     await_packets("ours-1 routed", 1);
     assert_eq!((packets("seen routed"), packets("seen sent")), (1, 1));
 
     ip("route add 192.0.2.100/32 dev pods");
-    client.send(53);
+    client.send(53, 81);
     await_packets("seen routed", 2);
     assert_eq!(packets("ours-1 routed"), 1);
-}
-
-/// Somebody on the segment who takes the node for the address's.
-struct Client(PacketSocket);
-
-impl Client {
-    fn open() -> Self {
-        let index = index_of("client");
-        Self(PacketSocket::open(index, EtherType::Ipv4, &Filter::nothing()).unwrap())
-    }
-
-    fn send(&self, host_part: u8) {
-        const UDP: u8 = 17;
-        /// From port 4660 to port 81, 8 bytes, without a checksum.
-        const DATAGRAM: [u8; 8] = [0x12, 0x34, 0, 81, 0, 8, 0, 0];
-        let frame = EtherHeader {
-            destination: MacAddr::new([2, 0, 0, 0, 0, 1]),
-            source: MacAddr::new([2, 0, 0, 0, 0, 2]),
-            ether_type: EtherType::Ipv4,
-        };
-        let packet = Ipv4Header {
-            tos: 0,
-            total_len: 28,
-            ttl: 64,
-            protocol: UDP,
-            source: Ipv4Addr::new(192, 0, 2, host_part),
-            destination: VIP,
-        };
-        let bytes = [
-            frame.emit().as_slice(),
-            packet.emit().as_slice(),
-            DATAGRAM.as_slice(),
-        ]
-        .concat();
-        self.0.send(&bytes).unwrap();
-    }
-}
-
-/// What the counter of a chain says.
-fn packets(chain: &str) -> u64 {
-    let text = nft(&format!("list chain ip {chain}")).unwrap();
-    let (_, count) = text.split_once("counter packets ").unwrap();
-    count.split(' ').next().unwrap().parse().unwrap()
-}
-
-fn await_packets(chain: &str, expected: u64) {
-    for _ in 0..500 {
-        if packets(chain) >= expected {
-            break;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(packets(chain), expected, "{chain}");
-}
-
-fn index_of(interface: &str) -> u32 {
-    nix::net::if_::if_nametoindex(interface).unwrap()
-}
-
-fn ip(words: &str) {
-    let status = Command::new("ip").args(words.split_whitespace()).status();
-    assert!(status.is_ok_and(|status| status.success()), "{words}");
 }

@@ -27,6 +27,7 @@ mod secrets;
 mod services;
 mod shared;
 mod sight;
+mod source_ranges;
 mod takeover;
 mod upkeep;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         cluster::SCENARIOS,
         front_door::SCENARIOS,
         services::SCENARIOS,
+        source_ranges::SCENARIOS,
         outage::SCENARIOS,
         sight::SCENARIOS,
         changes::SCENARIOS,

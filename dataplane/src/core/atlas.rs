@@ -16,7 +16,7 @@ use crate::core::{
     pool_set::PoolSet,
     range::AddressRange,
     segment::InterfaceFilter,
-    service::{ServiceKey, TrafficPolicy},
+    service::{Port, ServiceKey, TrafficPolicy},
 };
 
 /// `L2Advertisement` of either API.
@@ -74,6 +74,8 @@ pub struct Exposed {
     pub labels: Labels,
     /// Whether a node forwards to its own endpoints only.
     pub traffic_policy: TrafficPolicy,
+    /// Ports at its addresses.
+    pub ports: BTreeSet<Port>,
     /// Who may connect; empty: everyone.
     pub source_ranges: Vec<AddressRange>,
     /// Addresses in its status.
@@ -236,6 +238,11 @@ impl Atlas {
         keys.filter_map(|key| Some((key, self.services.get(key)?)))
     }
 
+    /// All Services that have an address.
+    pub fn services(&self) -> impl Iterator<Item = &Exposed> {
+        self.services.values()
+    }
+
     /// The pools' addresses that may be announced, as ranges: what packet filters let through.
     pub fn pool_ranges(&self) -> Vec<AddressRange> {
         self.pools
@@ -362,6 +369,7 @@ mod tests {
         Exposed {
             labels: Labels::new(),
             traffic_policy: TrafficPolicy::Cluster,
+            ports: BTreeSet::new(),
             source_ranges: Vec::new(),
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         }

@@ -3,7 +3,10 @@
 
 mod pools;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use k8s_openapi::{
     api::{
@@ -122,18 +125,6 @@ fn service(object: &ApiService, classes: &Classes) -> Option<Service> {
     let empty = BTreeMap::new();
     let annotations = meta.annotations.as_ref().unwrap_or(&empty);
     let families = families(object);
-    let ports = spec.ports.iter().flatten().filter_map(|port| {
-        let protocol = match port.protocol.as_deref().unwrap_or("TCP") {
-            "TCP" => Protocol::Tcp,
-            "UDP" => Protocol::Udp,
-            "SCTP" => Protocol::Sctp,
-            _ => return None,
-        };
-        Some(Port {
-            protocol,
-            number: u16::try_from(port.port).ok()?,
-        })
-    });
     let seen = exposed(object);
     Some(Service {
         key: key_of(meta),
@@ -145,7 +136,7 @@ fn service(object: &ApiService, classes: &Classes) -> Option<Service> {
             Some("RequireDualStack") => FamilyPolicy::RequireDual,
             _ => FamilyPolicy::Single,
         },
-        ports: ports.collect(),
+        ports: seen.ports,
         traffic_policy: seen.traffic_policy,
         selector: spec.selector.clone().unwrap_or_default(),
         request: Request::read(annotations, spec.load_balancer_ip.as_deref(), &families),
@@ -196,6 +187,7 @@ fn exposed(object: &ApiService) -> Exposed {
         } else {
             TrafficPolicy::Cluster
         },
+        ports: ports(object),
         source_ranges,
         addresses: ingress
             .into_iter()
@@ -204,6 +196,25 @@ fn exposed(object: &ApiService) -> Exposed {
             .filter_map(|entry| parse_address(entry.ip.as_deref()?))
             .collect(),
     }
+}
+
+/// Ports at its addresses.
+fn ports(object: &ApiService) -> BTreeSet<Port> {
+    let spec = object.spec.as_ref();
+    let listed = spec.and_then(|spec| spec.ports.as_ref());
+    let ports = listed.into_iter().flatten().filter_map(|port| {
+        let protocol = match port.protocol.as_deref().unwrap_or("TCP") {
+            "TCP" => Protocol::Tcp,
+            "UDP" => Protocol::Udp,
+            "SCTP" => Protocol::Sctp,
+            _ => return None,
+        };
+        Some(Port {
+            protocol,
+            number: u16::try_from(port.port).ok()?,
+        })
+    });
+    ports.collect()
 }
 
 /// `spec.ipFamilies`; from the cluster addresses where a server does not fill it in.

@@ -9,7 +9,12 @@ use std::{
 use daemon::ready::Latch;
 use tokio::sync::mpsc::Receiver;
 
-use super::{KEYS, inbox::Message, slot::Orders};
+use super::{
+    KEYS,
+    admission::{Admitted, admitted},
+    inbox::Message,
+    slot::Orders,
+};
 use crate::{
     core::{
         atlas::{Advertisement, Atlas},
@@ -32,6 +37,8 @@ pub(super) struct Brief {
     pub(super) welcome: bool,
     /// Addresses with a healthy Service, and from where they may be reached.
     pub(super) healthy: BTreeMap<IpAddr, Access>,
+    /// Ports that are not for everyone.
+    pub(super) admitted: Admitted,
 }
 
 /// Who may connect.
@@ -209,6 +216,7 @@ impl Briefing {
             speakers: self.atlas.speakers(),
             welcome: own.is_some_and(|node| node.may_serve && !node.cordoned),
             healthy,
+            admitted: admitted(&self.atlas),
             directory,
         }
     }

@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod ears;
 
+mod admission;
 mod briefing;
 mod bulletin;
 mod inbox;

@@ -103,7 +103,7 @@ impl Field {
 /// It came in on this interface.
 pub(super) fn came_in_on(interface: u32) -> [Expression; 2] {
     [
-        fact(MetaKey::Iif),
+        way_in(),
         compare(Operator::Equal, interface.to_ne_bytes().to_vec()),
     ]
 }
@@ -115,6 +115,11 @@ pub(super) fn came_by_ethernet() -> [Expression; 2] {
         fact(MetaKey::Iftype),
         compare(Operator::Equal, ETHERNET.to_ne_bytes().to_vec()),
     ]
+}
+
+/// The interface that it came in on, into the first register.
+pub(super) fn way_in() -> Expression {
+    fact(MetaKey::Iif)
 }
 
 /// The interface that it goes out by, into the first register.
@@ -136,10 +141,21 @@ pub(super) fn is_protocol(number: u8) -> [Expression; 2] {
     ]
 }
 
+/// Its protocol over IP, into a register.
+pub(super) fn protocol(register: Register) -> Expression {
+    Expressions::Meta(vec![
+        Meta::DestinationRegister(register),
+        Meta::Key(MetaKey::L4Proto),
+    ])
+    .into()
+}
+
 /// States of connection tracking.
 pub(super) mod state {
     /// It fits no connection, or not its place in one.
     pub(in crate::linux) const INVALID: u32 = 1;
+    /// The first of a connection, or one of those before the answer.
+    pub(in crate::linux) const NEW: u32 = 1 << 3;
     /// Of a connection that was answered, or of what such a one has brought about.
     pub(in crate::linux) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
 }

@@ -8,9 +8,6 @@
 //!
 //! Only what would leave by an interface on which this node answers for addresses: network plug-ins that serve Services without
 //! kube-proxy route an address untranslated to an interface of their own (Antrea's proxyAll to `antrea-gw0`), and that passes.
-//!
-//! The table is the socket's (Linux 5.12): the kernel removes it when the process ends, however it ends, and nobody else can change or flush it.
-//! Older kernels have a table like any other: it stays behind when the process is killed, and goes with `nft flush ruleset`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,8 +17,9 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set, count, discard, is_protocol, way_out};
-use super::layout::{Layout, fill, interfaces, number};
-use super::nftables::{Batch, Entry, Family, Tables};
+use super::layout::{Layout, interfaces, number, octets};
+use super::nftables::{Batch, Entry, Family, Key};
+use super::own_table::{Contents, OwnTable};
 
 /// What is guarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,12 +33,7 @@ pub struct Guarded {
 /// Makes, changes and removes the table.
 #[derive(Debug)]
 pub struct Guard {
-    tables: Tables,
-    name: String,
-    /// Whether the table is this socket's; `None` before the first one.
-    owned: Option<bool>,
-    /// Where there is one, as far as this process knows.
-    made: BTreeSet<Family>,
+    table: OwnTable,
 }
 
 impl Guard {
@@ -49,17 +42,13 @@ impl Guard {
     /// # Errors
     /// The kernel's: no packet filter.
     pub fn open(name: impl Into<String>) -> io::Result<Self> {
-        Ok(Self {
-            tables: Tables::open()?,
-            name: name.into(),
-            owned: None,
-            made: BTreeSet::new(),
-        })
+        let table = OwnTable::open(name)?;
+        Ok(Self { table })
     }
 
-    /// Whether the table goes with this process and nobody else can remove it. If not, it has to be set again now and then.
+    /// Whether the table goes with this process and nobody else can remove it (Linux 5.12). If not, it has to be set again now and then.
     pub fn is_owned(&self) -> bool {
-        self.owned == Some(true)
+        self.table.is_owned()
     }
 
     /// Guards this from now on, in place of everything else; without an address or a segment there is no table. What
@@ -71,117 +60,29 @@ impl Guard {
         let mut result = Ok(());
         for family in [Family::Ipv4, Family::Ipv6] {
             let addresses = what.addresses.iter().copied();
-            let addresses: Vec<IpAddr> = addresses
-                .filter(|address| Family::of(*address) == family)
-                .collect();
+            let addresses = addresses.filter(|address| Family::of(*address) == family);
+            let addresses: Vec<Key> = addresses.map(octets).map(Key::from).collect();
             let done = if addresses.is_empty() || what.segments.is_empty() {
-                self.remove(family)
+                self.table.remove(family)
             } else {
-                self.write(family, &addresses, &what.segments)
+                let segments = what.segments.iter().copied().map(number);
+                let segments = segments.map(Key::from).collect();
+                self.table.set(&Contents {
+                    family,
+                    rules,
+                    sets: vec![(SEGMENTS, segments), (ANSWERED, addresses)],
+                })
             };
             result = result.and(done);
         }
         result
     }
-
-    fn remove(&mut self, family: Family) -> io::Result<()> {
-        self.made.remove(&family);
-        match self.tables.commit(Batch::without(family, &self.name)) {
-            // A kernel without the family has no such table either.
-            Err(error)
-                if is_any_of(
-                    &error,
-                    &[libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::ENOENT],
-                ) =>
-            {
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    fn write(
-        &mut self,
-        family: Family,
-        addresses: &[IpAddr],
-        segments: &BTreeSet<u32>,
-    ) -> io::Result<()> {
-        if self.made.contains(&family) {
-            let emptied = emptied(family, &self.name);
-            match self.begin_with(emptied, family, addresses, segments) {
-                // Somebody has removed it.
-                Err(error) if is_any_of(&error, &[libc::ENOENT]) => {}
-                result => return result,
-            }
-        }
-        let owned = self.make(family, addresses, segments)?;
-        self.owned = Some(owned);
-        self.made.insert(family);
-        Ok(())
-    }
-
-    /// A table in place of whatever had its name; whether the kernel has made it this socket's own.
-    fn make(
-        &mut self,
-        family: Family,
-        addresses: &[IpAddr],
-        segments: &BTreeSet<u32>,
-    ) -> io::Result<bool> {
-        if self.owned != Some(false) {
-            let table = Batch::afresh_and_owned(family, &self.name);
-            match self.begin_with(with_rules(table, family), family, addresses, segments) {
-                // Perhaps a kernel before 5.12.
-                Err(error)
-                    if self.owned.is_none()
-                        && is_any_of(&error, &[libc::EOPNOTSUPP, libc::EINVAL]) => {}
-                result => return result.map(|()| true),
-            }
-        }
-        let table = Batch::afresh(family, &self.name);
-        self.begin_with(with_rules(table, family), family, addresses, segments)
-            .map(|()| false)
-    }
-
-    /// Fills the empty sets of a table after a batch that makes them so. What does not fit into one send follows in others.
-    fn begin_with(
-        &mut self,
-        mut batch: Batch,
-        family: Family,
-        addresses: &[IpAddr],
-        segments: &BTreeSet<u32>,
-    ) -> io::Result<()> {
-        let keys = segments.iter().copied().map(number);
-        batch.elements(SEGMENTS.name, SEGMENTS.number, keys);
-        let mut parts = addresses.chunks(MOST_IN_A_SEND);
-        fill(&mut batch, ANSWERED, parts.next().unwrap_or_default());
-        self.tables.commit(batch)?;
-        for part in parts {
-            let mut batch = Batch::of(family, &self.name);
-            fill(&mut batch, ANSWERED, part);
-            self.tables.commit(batch)?;
-        }
-        Ok(())
-    }
 }
 
-fn is_any_of(error: &io::Error, codes: &[i32]) -> bool {
-    error
-        .raw_os_error()
-        .is_some_and(|code| codes.contains(&code))
-}
-
-/// The table as it is, its counter too, without what it is for.
-fn emptied(family: Family, table: &str) -> Batch {
-    let mut batch = Batch::of(family, table);
-    batch.flush(ANSWERED.name);
-    batch.flush(SEGMENTS.name);
-    batch
-}
-
-fn with_rules(mut batch: Batch, family: Family) -> Batch {
+fn rules(batch: &mut Batch, family: Family) {
     let layout = Layout::of(family);
-    layout.addresses(&mut batch, ANSWERED, AS_MANY_AS_COME, FOR_EVER);
-    interfaces(&mut batch, SEGMENTS);
+    layout.addresses(batch, ANSWERED, AS_MANY_AS_COME, FOR_EVER);
+    interfaces(batch, SEGMENTS);
     batch.chain("routed", Some(ROUTED));
     let untranslated = vec![
         layout.destination.load(Register::Reg1),
@@ -202,7 +103,6 @@ fn with_rules(mut batch: Batch, family: Family) -> Batch {
         discard(),
     ]);
     batch.rule("sent", advice);
-    batch
 }
 
 /// An ICMP message that tells of a shorter way (RFC 792; RFC 4861 §4.5).
@@ -243,8 +143,6 @@ const SEGMENTS: Set = Set {
 const AS_MANY_AS_COME: usize = 0;
 /// Keys stay until the table goes.
 const FOR_EVER: Duration = Duration::ZERO;
-/// Of 28 bytes each, with IPv6: less than 100 KiB, half of what a socket may send at once by default (212 992 bytes).
-const MOST_IN_A_SEND: usize = 3000;
 /// What is routed to others, after kube-proxy's rejections.
 const ROUTED: Entry = Entry {
     hook: 2,
@@ -271,8 +169,8 @@ mod tests {
             eprintln!("SKIPPED: needs root and nf_tables");
             return;
         }
-        let mut guard = Guard::open("ours-1").unwrap();
-        guard.owned = Some(false);
+        let table = OwnTable::open("ours-1").unwrap().without_owner();
+        let mut guard = Guard { table };
         let mut others = Handover::open().unwrap();
         let what = Guarded {
             addresses: BTreeSet::from([IpAddr::from([192, 0, 2, 100])]),

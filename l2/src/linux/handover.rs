@@ -198,6 +198,7 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
             size: MOST_BEGUN,
             dynamic: true,
             is_number: false,
+            ranges_of: &[],
         };
         let remembered = what.grace + REMEMBERED_LONGER;
         batch.set(BEGUN.name, BEGUN.number, keys, remembered);
@@ -219,7 +220,7 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     let client = || {
         [
             layout.source.load(Register::Reg32_00),
-            TCP_SOURCE_PORT.load(layout.behind),
+            TCP_SOURCE_PORT.load(layout.behind[0]),
         ]
     };
     let mut beginning = Vec::from(is_tcp());

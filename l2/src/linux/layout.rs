@@ -6,7 +6,7 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set};
-use super::nftables::{Batch, Family, Keys};
+use super::nftables::{Batch, Family, Key, Keys};
 
 /// Addresses in one message: the kernel's limit is 64 KiB.
 const MOST_IN_A_MESSAGE: usize = 1000;
@@ -15,6 +15,7 @@ const MOST_IN_A_MESSAGE: usize = 1000;
 mod kind {
     pub(super) const IPV4: u32 = 7;
     pub(super) const IPV6: u32 = 8;
+    pub(super) const PROTOCOL: u32 = 12;
     pub(super) const PORT: u32 = 13;
     pub(super) const INTERFACE: u32 = 20;
 }
@@ -27,8 +28,8 @@ pub(super) struct Layout {
     len: u32,
     pub(super) source: Field,
     pub(super) destination: Field,
-    /// The 32-bit register behind an address that begins in the first one.
-    pub(super) behind: Register,
+    /// The 32-bit registers behind an address that begins in the first one.
+    pub(super) behind: [Register; 3],
 }
 
 const V4: Layout = Layout {
@@ -37,7 +38,7 @@ const V4: Layout = Layout {
     len: 4,
     source: Field::of_network(12, 4),
     destination: Field::of_network(16, 4),
-    behind: Register::Reg32_01,
+    behind: [Register::Reg32_01, Register::Reg32_02, Register::Reg32_03],
 };
 
 const V6: Layout = Layout {
@@ -46,7 +47,7 @@ const V6: Layout = Layout {
     len: 16,
     source: Field::of_network(8, 16),
     destination: Field::of_network(24, 16),
-    behind: Register::Reg32_04,
+    behind: [Register::Reg32_04, Register::Reg32_05, Register::Reg32_06],
 };
 
 impl Layout {
@@ -64,6 +65,22 @@ impl Layout {
         (self.kind << 6 | kind::PORT, self.len + 4)
     }
 
+    /// Keys of an address, a protocol and a port.
+    pub(super) const fn with_protocol_and_port(self) -> (u32, u32) {
+        let kinds = (self.kind << 6 | kind::PROTOCOL) << 6 | kind::PORT;
+        (kinds, self.len + 4 + 4)
+    }
+
+    /// Keys of the same and another address, and how many bytes each part has.
+    pub(super) const fn with_protocol_port_and_address(self) -> (u32, u32, &'static [u8]) {
+        let (kinds, len) = self.with_protocol_and_port();
+        let parts: &[u8] = match self.family {
+            Family::Ipv4 | Family::Arp => &[4, 1, 2, 4],
+            Family::Ipv6 => &[16, 1, 2, 16],
+        };
+        (kinds << 6 | self.kind, len + self.len, parts)
+    }
+
     /// Adds a set of addresses, which leave it by themselves after `timeout`; zero: they stay. A `size` of zero: as many as come.
     pub(super) fn addresses(self, batch: &mut Batch, set: Set, size: usize, timeout: Duration) {
         let keys = Keys {
@@ -72,6 +89,7 @@ impl Layout {
             size: u32::try_from(size).unwrap_or(u32::MAX),
             dynamic: false,
             is_number: false,
+            ranges_of: &[],
         };
         batch.set(set.name, set.number, keys, timeout);
     }
@@ -80,7 +98,7 @@ impl Layout {
 /// Puts addresses into a set.
 pub(super) fn fill(batch: &mut Batch, set: Set, addresses: &[IpAddr]) {
     for some in addresses.chunks(MOST_IN_A_MESSAGE) {
-        let keys = some.iter().copied().map(octets);
+        let keys = some.iter().copied().map(octets).map(Key::from);
         batch.elements(set.name, set.number, keys);
     }
 }
@@ -93,6 +111,7 @@ pub(super) fn interfaces(batch: &mut Batch, set: Set) {
         size: 0,
         dynamic: false,
         is_number: true,
+        ranges_of: &[],
     };
     batch.set(set.name, set.number, keys, Duration::ZERO);
 }

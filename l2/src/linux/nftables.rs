@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    DefaultNla, Emitable as _, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Hook, HookNumber,
@@ -78,6 +78,46 @@ pub(super) struct Keys {
     pub(super) dynamic: bool,
     /// A key is a number as this machine writes it, not as packets have it.
     pub(super) is_number: bool,
+    /// Bytes of each part of a key, when the set holds ranges of such keys; empty: single keys (Linux 5.6).
+    pub(super) ranges_of: &'static [u8],
+}
+
+/// A key of a set, or everything from one to another, in each of their parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    first: Vec<u8>,
+    last: Option<Vec<u8>>,
+}
+
+impl Key {
+    /// Both ends included.
+    pub(super) const fn range(first: Vec<u8>, last: Vec<u8>) -> Self {
+        Self {
+            first,
+            last: Some(last),
+        }
+    }
+
+    /// With what is round it.
+    pub(super) fn len_in_a_message(&self) -> usize {
+        const HEADERS: usize = 12;
+        HEADERS + self.first.len() + self.last.as_ref().map_or(0, |last| HEADERS + last.len())
+    }
+
+    fn into_attributes(self) -> Vec<SetElementAttribute> {
+        const VALUE: u16 = 1;
+        let first = SetElementAttribute::Key(DataAttribute::Value(self.first));
+        let last = self
+            .last
+            .map(|last| SetElementAttribute::KeyEnd(vec![DefaultNla::new(VALUE, last)]));
+        [first].into_iter().chain(last).collect()
+    }
+}
+
+impl From<Vec<u8>> for Key {
+    fn from(first: Vec<u8>) -> Self {
+        Self { first, last: None }
+    }
 }
 
 /// Changes of one family that come into force together.
@@ -142,6 +182,12 @@ impl Batch {
         if !timeout.is_zero() {
             flags |= SetFlags::Timeout;
         }
+        let mut description = vec![SetDescription::Size(keys.size)];
+        if !keys.ranges_of.is_empty() {
+            flags |= SetFlags::Interval | SetFlags::Concat;
+            let parts = keys.ranges_of.iter().copied().map(part_of_a_key);
+            description.push(SetDescription::Concat(parts.collect()));
+        }
         let mut attributes = vec![
             SetAttribute::Table(self.table.clone()),
             SetAttribute::Name(name.to_owned()),
@@ -149,7 +195,7 @@ impl Batch {
             SetAttribute::KeyType(keys.kind),
             SetAttribute::KeyLen(keys.len),
             SetAttribute::Id(number),
-            SetAttribute::Description(vec![SetDescription::Size(keys.size)]),
+            SetAttribute::Description(description),
         ];
         if !timeout.is_zero() {
             attributes.push(SetAttribute::Timeout(millis(timeout)));
@@ -172,9 +218,8 @@ impl Batch {
     }
 
     /// Puts keys into a set: of this batch, or one that is there.
-    pub(super) fn elements(&mut self, set: &str, number: u32, keys: impl Iterator<Item = Vec<u8>>) {
-        let element =
-            |key| ListAttribute::Element(vec![SetElementAttribute::Key(DataAttribute::Value(key))]);
+    pub(super) fn elements(&mut self, set: &str, number: u32, keys: impl Iterator<Item = Key>) {
+        let element = |key: Key| ListAttribute::Element(key.into_attributes());
         let elements: Vec<_> = keys.map(element).collect();
         if elements.is_empty() {
             return;
@@ -338,6 +383,15 @@ fn name_in(message: NetfilterMessage) -> Option<String> {
             TableAttribute::Name(name) => Some(name),
             _ => None,
         })
+}
+
+/// How many bytes a part of a key has, as an item of the list of parts.
+fn part_of_a_key(bytes: u8) -> DefaultNla {
+    const ITEM: u16 = 1;
+    const LEN: u16 = 1;
+    let mut length = vec![0; 8];
+    DefaultNla::new(LEN, u32::from(bytes).to_be_bytes().to_vec()).emit(&mut length);
+    DefaultNla::new(ITEM, length)
 }
 
 /// What `nft list` wants to know of a set of numbers; the kernel keeps it and does not look at it.

@@ -102,6 +102,7 @@ impl Registrar {
             (!seen.addresses.is_empty()).then(|| Exposed {
                 labels: service.labels.clone(),
                 traffic_policy: service.traffic_policy,
+                ports: service.ports.clone(),
                 source_ranges: service.source_ranges.clone(),
                 addresses: seen.addresses.clone(),
             })

@@ -31,6 +31,7 @@ fn atlas() -> Atlas {
     let exposed = Exposed {
         labels: Labels::new(),
         traffic_policy: TrafficPolicy::Cluster,
+        ports: BTreeSet::new(),
         source_ranges: Vec::new(),
         addresses: vec![ADDRESS],
     };

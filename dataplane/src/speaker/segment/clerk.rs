@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use l2::linux::{guard::Guarded, handover::PassOn, nftables::Family};
+use l2::linux::{handover::PassOn, nftables::Family};
 
 use super::{
-    packet_filter::{Filter, Kernel},
+    packet_filter::{Filter, Kernel, Watch},
     passing::Change,
 };
 
@@ -27,14 +27,14 @@ pub(super) struct Engaged {
     pub(super) passing_on: Option<Vec<(String, Family)>>,
 }
 
-/// Takes changes, and has them made one after the other; ends with this, when they are made, and the guard with it.
+/// Takes changes, and has them made one after the other; ends with this, when they are made, and the watch with it.
 #[derive(Debug)]
 pub(super) struct Clerk {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// What is to be guarded, if that has been said since the last time.
-    wanted: Option<Guarded>,
-    ordered: Guarded,
+    /// What is to be watched over, if that has been said since the last time.
+    wanted: Option<Watch>,
+    ordered: Watch,
 }
 
 impl Clerk {
@@ -43,15 +43,15 @@ impl Clerk {
         let (kernel, passing_on) = Kernel::engage();
         match Self::with(kernel, PACE) {
             Ok(clerk) => {
-                // What an earlier process guarded may be another node's now.
-                clerk.order(Task::Guard(Guarded::default()));
+                // What an earlier process watched over may be another node's now.
+                clerk.order(Task::Watch(Watch::default()));
                 Engaged {
                     clerk: Some(clerk),
                     passing_on,
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "connections that are under way when an address is handed over are reset, and what kube-proxy does not translate goes on to the segment again: there is no thread for the packet filter");
+                tracing::warn!(%error, "connections that are under way when an address is handed over are reset, and what kube-proxy does not translate goes on to the segment again, and source ranges are left to kube-proxy: there is no thread for the packet filter");
                 Engaged {
                     clerk: None,
                     passing_on: None,
@@ -70,16 +70,16 @@ impl Clerk {
             jobs: Some(jobs),
             thread: Some(thread),
             wanted: None,
-            ordered: Guarded::default(),
+            ordered: Watch::default(),
         })
     }
 
-    /// Guards this from the next [`Self::carry_out`] on.
-    pub(super) fn guard(&mut self, wanted: Guarded) {
+    /// Watches over this from the next [`Self::carry_out`] on.
+    pub(super) fn watch(&mut self, wanted: Watch) {
         self.wanted = Some(wanted);
     }
 
-    /// Makes changes, and then sets the guard if it is another; waits for new tables and for what was not guarded before, all
+    /// Makes changes, and then sets the watch if it is another; waits for new tables and for what was not watched over before, all
     /// of it together for so long at most.
     pub(super) fn carry_out(&mut self, changes: Vec<Change>, patience: Duration) {
         let mut awaited = Vec::new();
@@ -91,27 +91,26 @@ impl Clerk {
             let answer = self.order(Task::Change(change));
             awaited.extend(what.map(|what| (what, answer)));
         }
-        let guarded = self.order_guard();
+        let watched = self.order_watch();
         let deadline = now() + patience;
         let left = || deadline.saturating_duration_since(now());
         for (what, answer) in awaited {
             tell(&what, answer.recv_timeout(left()));
         }
-        if let Some(answer) = guarded {
+        if let Some(answer) = watched {
             // What became of it is told where it is set.
             let _ = answer.recv_timeout(left());
         }
     }
 
-    /// The answer is for whoever waits: not when less is guarded than before.
-    fn order_guard(&mut self) -> Option<Receiver<io::Result<()>>> {
+    /// The answer is for whoever waits: not when less is watched over than before.
+    fn order_watch(&mut self) -> Option<Receiver<io::Result<()>>> {
         let wanted = self.wanted.take()?;
         if wanted == self.ordered {
             return None;
         }
-        let is_less = wanted.addresses.is_subset(&self.ordered.addresses)
-            && wanted.segments.is_subset(&self.ordered.segments);
-        let answer = self.order(Task::Guard(wanted.clone()));
+        let is_less = wanted.is_less_than(&self.ordered);
+        let answer = self.order(Task::Watch(wanted.clone()));
         self.ordered = wanted;
         (!is_less).then_some(answer)
     }
@@ -159,7 +158,7 @@ fn tell(what: &PassOn, result: Result<io::Result<()>, RecvTimeoutError>) {
 /// What is to be done.
 enum Task {
     Change(Change),
-    Guard(Guarded),
+    Watch(Watch),
 }
 
 /// A task, and who waits for it.
@@ -169,12 +168,12 @@ struct Job {
 }
 
 impl Job {
-    const fn is_guard(&self) -> bool {
-        matches!(self.task, Task::Guard(_))
+    const fn is_watch(&self) -> bool {
+        matches!(self.task, Task::Watch(_))
     }
 }
 
-/// When a guard is set although nothing else is wanted.
+/// When a watch is set although nothing else is wanted.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     /// So long after it could not be set.
@@ -191,32 +190,34 @@ const PACE: Pace = Pace {
 /// What an operator has to know.
 #[derive(Debug)]
 enum Remark {
-    /// The guard could not be set; told once until it is.
-    Unguarded(io::Error),
-    GuardedAgain,
+    /// The watch could not be set; told once until it is.
+    Unwatched(io::Error),
+    WatchedAgain,
     /// A table was not changed, and nobody waits for the answer.
     Late {
         table: String,
         error: io::Error,
     },
-    /// The guard could not be removed at the end.
+    /// The watch's tables could not be removed at the end.
     Left(io::Error),
 }
 
 impl Remark {
     fn tell(self) {
         match self {
-            Self::Unguarded(error) => {
-                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again: the packet filter refuses, and is asked again every 10 s");
+            Self::Unwatched(error) => {
+                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again, or source ranges are left to kube-proxy: the packet filter refuses, and is asked again every 10 s");
             }
-            Self::GuardedAgain => {
-                tracing::info!("what kube-proxy does not translate ends at this node again");
+            Self::WatchedAgain => {
+                tracing::info!(
+                    "what kube-proxy does not translate and who may not connect end at this node again"
+                );
             }
             Self::Late { table, error } => {
                 tracing::warn!(table, %error, "the packet filter was not changed");
             }
             Self::Left(error) => {
-                tracing::warn!(%error, "the guard of the packet filter was not removed: the next start does it");
+                tracing::warn!(%error, "a table of the packet filter was not removed: the next start does it");
             }
         }
     }
@@ -226,11 +227,11 @@ impl Remark {
 struct Desk<F> {
     filter: F,
     pace: Pace,
-    guarded: Guarded,
-    /// When the guard is set again.
+    watched: Watch,
+    /// When the watch is set again.
     again: Option<Instant>,
-    /// The guard could not be set, which was told.
-    unguarded: bool,
+    /// The watch could not be set, which was told.
+    unwatched: bool,
 }
 
 impl<F: Filter> Desk<F> {
@@ -238,9 +239,9 @@ impl<F: Filter> Desk<F> {
         Self {
             filter,
             pace,
-            guarded: Guarded::default(),
+            watched: Watch::default(),
             again: None,
-            unguarded: false,
+            unwatched: false,
         }
     }
 
@@ -254,10 +255,10 @@ impl<F: Filter> Desk<F> {
             };
             waiting.extend(jobs.try_iter());
             let remark = match next {
-                // Of guards only the last one counts.
-                Ok(job) if job.is_guard() && waiting.iter().any(Job::is_guard) => None,
+                // Of watches only the last one counts.
+                Ok(job) if job.is_watch() && waiting.iter().any(Job::is_watch) => None,
                 Ok(job) => self.make(job),
-                Err(RecvTimeoutError::Timeout) => self.set_guard(),
+                Err(RecvTimeoutError::Timeout) => self.set_watch(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if let Some(remark) = remark {
@@ -289,9 +290,9 @@ impl<F: Filter> Desk<F> {
                     _ => None,
                 }
             }
-            Task::Guard(guarded) => {
-                self.guarded = guarded;
-                let remark = self.set_guard();
+            Task::Watch(watched) => {
+                self.watched = watched;
+                let remark = self.set_watch();
                 // Often nobody waits.
                 let _ = job.done.send(Ok(()));
                 remark
@@ -299,31 +300,31 @@ impl<F: Filter> Desk<F> {
         }
     }
 
-    fn set_guard(&mut self) -> Option<Remark> {
-        let result = self.filter.guard(&self.guarded);
-        let was_unguarded = std::mem::replace(&mut self.unguarded, result.is_err());
+    fn set_watch(&mut self) -> Option<Remark> {
+        let result = self.filter.watch(&self.watched);
+        let was_unwatched = std::mem::replace(&mut self.unwatched, result.is_err());
         let pause = if result.is_err() {
             Some(self.pace.retry)
-        } else if self.guarded != Guarded::default() && !self.filter.is_owned() {
+        } else if self.watched != Watch::default() && !self.filter.is_owned() {
             Some(self.pace.renewal)
         } else {
             None
         };
         self.again = pause.map(|pause| now() + pause);
         match result {
-            Err(error) if !was_unguarded => Some(Remark::Unguarded(error)),
-            Ok(()) if was_unguarded => Some(Remark::GuardedAgain),
+            Err(error) if !was_unwatched => Some(Remark::Unwatched(error)),
+            Ok(()) if was_unwatched => Some(Remark::WatchedAgain),
             _ => None,
         }
     }
 
-    /// Takes the guard away: where it is not this process's own it would stay.
+    /// Takes the watch's tables away: where they are not this process's own they would stay.
     fn leave(&mut self) -> Option<Remark> {
-        if self.guarded == Guarded::default() {
+        if self.watched == Watch::default() {
             return None;
         }
-        let result = self.filter.guard(&Guarded::default());
-        let told = self.unguarded;
+        let result = self.filter.watch(&Watch::default());
+        let told = self.unwatched;
         result.err().filter(|_| !told).map(Remark::Left)
     }
 }

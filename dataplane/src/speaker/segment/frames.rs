@@ -7,11 +7,11 @@ use std::{
 };
 
 use l2::{
-    linux::{clock, guard::Guarded},
+    linux::{clock, guard::Guarded, source_ranges::SourceRanges},
     wire::MacAddr,
 };
 
-use super::{BURST, EARS, Segment};
+use super::{BURST, EARS, Segment, packet_filter::Watch};
 use crate::{
     core::{
         responder::{self, Addresses, Answered, Verdict},
@@ -123,9 +123,22 @@ impl Segment {
             }
         }
         if let Some(clerk) = &mut self.clerk {
-            clerk.guard(Guarded {
-                addresses: wanted.values().flatten().copied().collect(),
-                segments: wanted.keys().copied().collect(),
+            let addresses: BTreeSet<IpAddr> = wanted.values().flatten().copied().collect();
+            let segments: BTreeSet<u32> = wanted.keys().copied().collect();
+            let limited = self.admitted.iter();
+            let limited = limited.filter(|(endpoint, _)| addresses.contains(&endpoint.address));
+            let source_ranges = SourceRanges {
+                admitted: limited
+                    .map(|(endpoint, ranges)| (*endpoint, ranges.clone()))
+                    .collect(),
+                segments: segments.clone(),
+            };
+            clerk.watch(Watch {
+                guarded: Guarded {
+                    addresses,
+                    segments,
+                },
+                source_ranges,
             });
         }
         let macs: BTreeMap<u32, MacAddr> = self

@@ -24,6 +24,7 @@ use self::{
 };
 use super::{
     Settings,
+    admission::Admitted,
     briefing::Access,
     bulletin::Bulletin,
     ears::Ears,
@@ -69,6 +70,7 @@ pub(super) struct Segment {
     ears: BTreeMap<u32, (u32, Ears)>,
     next_token: u32,
     healthy: BTreeMap<IpAddr, Access>,
+    admitted: Admitted,
     echo: EchoBudget,
     conflicts: Conflicts,
     passing: Passing,
@@ -128,6 +130,7 @@ impl Segment {
             ears: BTreeMap::new(),
             next_token: EARS,
             healthy: BTreeMap::new(),
+            admitted: Admitted::new(),
             echo: EchoBudget::default(),
             conflicts: Conflicts::default(),
             passing: Passing::new(started, grace, found),
@@ -204,6 +207,7 @@ impl Segment {
         }
         if let Some(brief) = order.brief {
             self.healthy = brief.healthy;
+            self.admitted = brief.admitted;
             self.speaker
                 .handle_directory(now, brief.directory, &brief.speakers, brief.welcome);
             self.stale = true;

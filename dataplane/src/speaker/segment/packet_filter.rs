@@ -1,4 +1,5 @@
-//! The packet filter as the clerk needs it: tables that pass on, and the guard. A kernel may have the one without the other.
+//! The packet filter as the clerk needs it: tables that pass on, and the watch over what this node answers for. A kernel may have the one
+//! without the other.
 
 use std::{io, net::Ipv4Addr};
 
@@ -6,22 +7,45 @@ use l2::linux::{
     guard::{Guard, Guarded},
     handover::{Handover, Own},
     nftables::Family,
+    source_ranges::{Doorkeeper, SourceRanges},
 };
 
 use super::passing::{Change, TABLES};
 
 /// The table of what nobody translated.
 const GUARD: &str = "lbnode-speaker-guard";
+/// The table of who may connect.
+const DOOR: &str = "lbnode-speaker-source-ranges";
+
+/// What holds for the addresses that this node answers for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Watch {
+    /// What nobody translated ends here.
+    pub(super) guarded: Guarded,
+    /// Who may connect.
+    pub(super) source_ranges: SourceRanges,
+}
+
+impl Watch {
+    /// Whether all that this watches over was watched over before.
+    pub(super) fn is_less_than(&self, before: &Self) -> bool {
+        let was_limited = &before.source_ranges.admitted;
+        let mut limited = self.source_ranges.admitted.iter();
+        self.guarded.addresses.is_subset(&before.guarded.addresses)
+            && self.guarded.segments.is_subset(&before.guarded.segments)
+            && limited.all(|(endpoint, ranges)| was_limited.get(endpoint) == Some(ranges))
+    }
+}
 
 /// What can be changed.
 pub(super) trait Filter {
     /// Makes, changes or removes a table that passes on.
     fn change(&mut self, change: &Change) -> io::Result<()>;
 
-    /// Guards this from now on, in place of everything else.
-    fn guard(&mut self, what: &Guarded) -> io::Result<()>;
+    /// Watches over this from now on, in place of everything else.
+    fn watch(&mut self, what: &Watch) -> io::Result<()>;
 
-    /// Whether nobody else can remove the guard.
+    /// Whether nobody else can remove the watch's tables.
     fn is_owned(&self) -> bool;
 }
 
@@ -30,6 +54,7 @@ pub(super) trait Filter {
 pub(super) struct Kernel {
     handover: Option<Handover>,
     guard: Option<Guard>,
+    doorkeeper: Option<Doorkeeper>,
 }
 
 impl Kernel {
@@ -42,14 +67,21 @@ impl Kernel {
                 (None, None)
             }
         };
-        let guard = match Guard::open(GUARD) {
-            Ok(guard) => Some(guard),
+        let (guard, doorkeeper) = match Guard::open(GUARD)
+            .and_then(|guard| Ok((guard, Doorkeeper::open(DOOR)?)))
+        {
+            Ok((guard, doorkeeper)) => (Some(guard), Some(doorkeeper)),
             Err(error) => {
-                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again: the kernel has no packet filter");
-                None
+                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again, and source ranges are left to kube-proxy: the kernel has no packet filter");
+                (None, None)
             }
         };
-        (Self { handover, guard }, found)
+        let kernel = Self {
+            handover,
+            guard,
+            doorkeeper,
+        };
+        (kernel, found)
     }
 }
 
@@ -63,7 +95,7 @@ fn handover() -> io::Result<(Handover, Vec<(String, Family)>)> {
     )?;
     // Without a list the names may meet: then a table takes the other's place.
     let mut found = handover.tables(TABLES).unwrap_or_default();
-    found.retain(|(name, _)| name != GUARD);
+    found.retain(|(name, _)| name != GUARD && name != DOOR);
     Ok((handover, found))
 }
 
@@ -80,15 +112,24 @@ impl Filter for Kernel {
         }
     }
 
-    fn guard(&mut self, what: &Guarded) -> io::Result<()> {
-        match &mut self.guard {
-            Some(guard) => guard.set(what),
-            // That was told.
-            None => Ok(()),
-        }
+    fn watch(&mut self, what: &Watch) -> io::Result<()> {
+        // That there is none was told.
+        let guarded = self
+            .guard
+            .as_mut()
+            .map_or(Ok(()), |guard| named(GUARD, guard.set(&what.guarded)));
+        let limited = self.doorkeeper.as_mut().map_or(Ok(()), |doorkeeper| {
+            named(DOOR, doorkeeper.set(&what.source_ranges))
+        });
+        guarded.and(limited)
     }
 
     fn is_owned(&self) -> bool {
         self.guard.as_ref().is_none_or(Guard::is_owned)
     }
+}
+
+/// With the table that could not be set.
+fn named(table: &str, result: io::Result<()>) -> io::Result<()> {
+    result.map_err(|error| io::Error::new(error.kind(), format!("table {table}: {error}")))
 }

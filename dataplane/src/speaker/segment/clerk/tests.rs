@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use l2::linux::handover::Own;
+use l2::linux::{guard::Guarded, handover::Own, source_ranges::Endpoint};
 
 use super::*;
 
@@ -50,8 +50,8 @@ impl Filter for Scripted {
         self.answer(Asked::Table(change.table().to_owned()))
     }
 
-    fn guard(&mut self, what: &Guarded) -> io::Result<()> {
-        self.answer(Asked::Guard(what.addresses.len()))
+    fn watch(&mut self, what: &Watch) -> io::Result<()> {
+        self.answer(Asked::Guard(what.guarded.addresses.len()))
     }
 
     fn is_owned(&self) -> bool {
@@ -78,12 +78,30 @@ fn pass_on(name: &str) -> Change {
     }
 }
 
-fn guarded(addresses: u8, segment: u32) -> Guarded {
+fn guarded(addresses: u8, segment: u32) -> Watch {
     let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-    Guarded {
+    let guarded = Guarded {
         addresses: (0..addresses).map(address).collect(),
         segments: [segment].into(),
+    };
+    Watch {
+        guarded,
+        ..Watch::default()
     }
+}
+
+/// The same, and who may connect to a port of the first one.
+fn limited(addresses: u8, source: u8) -> Watch {
+    let endpoint = Endpoint {
+        address: IpAddr::from([192, 0, 2, 0]),
+        protocol: 6,
+        port: 443,
+    };
+    let source = IpAddr::from([192, 0, 2, source]);
+    let mut watch = guarded(addresses, 1);
+    let admitted = &mut watch.source_ranges.admitted;
+    admitted.insert(endpoint, vec![(source, source)]);
+    watch
 }
 
 /// A job, and whoever waits for it.
@@ -99,11 +117,11 @@ fn of_guards_only_the_last_one_counts_and_the_end_takes_it_away() {
     let (filter, seen) = Scripted::new();
     let (jobs, waiting) = channel();
     for task in [
-        Task::Guard(guarded(1, 1)),
+        Task::Watch(guarded(1, 1)),
         Task::Change(pass_on("a")),
-        Task::Guard(guarded(2, 1)),
+        Task::Watch(guarded(2, 1)),
         Task::Change(pass_on("b")),
-        Task::Guard(guarded(3, 1)),
+        Task::Watch(guarded(3, 1)),
     ] {
         jobs.send(job(task).0).unwrap();
     }
@@ -120,12 +138,12 @@ fn of_guards_only_the_last_one_counts_and_the_end_takes_it_away() {
 fn tables_come_before_the_guard_and_the_announcement_after_it() {
     let (filter, seen) = Scripted::new();
     let mut clerk = Clerk::with(filter, PACE).unwrap();
-    clerk.guard(guarded(2, 1));
+    clerk.watch(guarded(2, 1));
     clerk.carry_out(vec![pass_on("a"), pass_on("b")], LONG);
     let asked: Vec<Asked> = seen.try_iter().collect();
     assert_eq!(asked, [table("a"), table("b"), Asked::Guard(2)]);
     // The same once more is nothing new.
-    clerk.guard(guarded(2, 1));
+    clerk.watch(guarded(2, 1));
     clerk.carry_out(vec![pass_on("c")], LONG);
     drop(clerk);
     let asked: Vec<Asked> = seen.iter().collect();
@@ -141,10 +159,13 @@ fn who_guards_more_waits_and_who_guards_less_does_not() {
         (guarded(2, 1), false),
         (guarded(1, 1), false),
         (guarded(1, 2), true),
-        (guarded(0, 2), false),
+        (limited(1, 7), true),
+        (limited(1, 8), true),
+        (guarded(1, 1), false),
+        (guarded(0, 1), false),
     ] {
-        clerk.guard(wanted.clone());
-        let answer = clerk.order_guard();
+        clerk.watch(wanted.clone());
+        let answer = clerk.order_watch();
         assert_eq!(answer.is_some(), waits, "{wanted:?}");
         if let Some(answer) = answer {
             answer.recv_timeout(LONG).unwrap().unwrap();
@@ -160,7 +181,7 @@ fn all_is_waited_for_together() {
     let (mut filter, seen) = Scripted::new();
     filter.slowness = EACH;
     let mut clerk = Clerk::with(filter, PACE).unwrap();
-    clerk.guard(guarded(1, 1));
+    clerk.watch(guarded(1, 1));
     let begin = now();
     clerk.carry_out(vec![pass_on("a"), pass_on("b"), pass_on("c")], EACH);
     // Four times as long, if each had its own patience.
@@ -190,12 +211,12 @@ fn a_guard_that_fails_is_told_once_and_once_that_it_works_again() {
         filter.failures = 2;
         filter.is_owned = is_owned;
         let mut desk = Desk::new(filter, PACE);
-        let (first, _answer) = job(Task::Guard(guarded(1, 1)));
-        assert!(matches!(desk.make(first), Some(Remark::Unguarded(_))));
-        assert!(desk.set_guard().is_none());
+        let (first, _answer) = job(Task::Watch(guarded(1, 1)));
+        assert!(matches!(desk.make(first), Some(Remark::Unwatched(_))));
+        assert!(desk.set_watch().is_none());
         assert!(desk.again.is_some());
-        assert!(matches!(desk.set_guard(), Some(Remark::GuardedAgain)));
-        assert!(desk.set_guard().is_none());
+        assert!(matches!(desk.set_watch(), Some(Remark::WatchedAgain)));
+        assert!(desk.set_watch().is_none());
         // Where others may remove it, it is set again all the same.
         assert_eq!(desk.again.is_some(), !is_owned);
     }
@@ -212,7 +233,7 @@ fn a_guard_is_set_again_after_a_failure_and_where_others_may_remove_it() {
         filter.failures = 1;
         filter.is_owned = is_owned;
         let mut clerk = Clerk::with(filter, pace).unwrap();
-        clerk.guard(guarded(1, 1));
+        clerk.watch(guarded(1, 1));
         clerk.carry_out(Vec::new(), LONG);
         for _ in 0..times {
             assert_eq!(seen.recv_timeout(LONG), Ok(Asked::Guard(1)));
@@ -229,7 +250,7 @@ fn what_cannot_be_taken_away_at_the_end_is_told() {
     let (filter, _seen) = Scripted::new();
     let mut desk = Desk::new(filter, PACE);
     assert!(desk.leave().is_none());
-    let (job, _answer) = job(Task::Guard(guarded(1, 1)));
+    let (job, _answer) = job(Task::Watch(guarded(1, 1)));
     assert!(desk.make(job).is_none());
     desk.filter.failures = 1;
     assert!(matches!(desk.leave(), Some(Remark::Left(_))));
