@@ -43,7 +43,7 @@ fn seen(number: u32, address: Option<IpAddr>) -> SeenService {
             traffic_policy: TrafficPolicy::Cluster,
             selector: BTreeMap::new(),
             request: Request::default(),
-            source_ranges: Vec::new(),
+            source_ranges: None,
             observed: address.into_iter().collect(),
         }),
         deleting: false,

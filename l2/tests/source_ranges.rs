@@ -11,10 +11,14 @@
 mod judge;
 mod stranger;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
-use l2::linux::source_ranges::{Doorkeeper, Endpoint, SourceRanges};
+use l2::linux::source_ranges::{Admitted, Doorkeeper, Endpoint, SourceRanges};
 
 use judge::{alone, nft, plain, settled};
 use stranger::{Client, NODE, await_packets, index_of, ip, packets};
@@ -44,7 +48,8 @@ fn only(
     SourceRanges {
         admitted: lists
             .map(|(endpoint, ranges)| (endpoint, ranges.iter().copied().map(range).collect()))
-            .collect(),
+            .collect::<Admitted>()
+            .into(),
         segments: BTreeSet::from([segment]),
     }
 }
@@ -55,7 +60,6 @@ fn nft_reads_who_may_connect() {
         return;
     }
     let mut doorkeeper = Doorkeeper::open("ours-1").unwrap();
-    assert_eq!(nft("list tables").unwrap(), "", "a trial leaves nothing");
     let lists: [(Endpoint, &[&str]); 3] = [
         (
             endpoint("192.0.2.100", TCP, 443),
@@ -183,6 +187,101 @@ fn a_stranger_comes_in_where_and_when_the_list_has_it() {
     expect(67, 81, true);
 }
 
+/// A node whose lists change, with more differences than one send holds, while clients send to 192.0.2.100, UDP port 81.
+struct UnderTraffic {
+    client: Client,
+    doorkeeper: Doorkeeper,
+}
+
+impl UnderTraffic {
+    fn new() -> Self {
+        NODE.lines().for_each(ip);
+        for words in ONLOOKER.lines() {
+            nft(words).unwrap();
+        }
+        Self {
+            client: Client::open(),
+            doorkeeper: Doorkeeper::open("ours-1").unwrap(),
+        }
+    }
+
+    /// Two thousand lists, of which two thirds are another round's, too, and one for the port.
+    fn lists(round: u32, own: Option<&'static str>) -> SourceRanges {
+        let first = 0x0a00_0000 + round * 700;
+        let others = (first..first + 2000).map(|number| {
+            let endpoint = Endpoint {
+                address: Ipv4Addr::from_bits(number).into(),
+                protocol: TCP,
+                port: 443,
+            };
+            (endpoint, vec![range("10.0.0.0 to 10.255.255.255")])
+        });
+        let own = own.map(|list| (endpoint("192.0.2.100", UDP, 81), vec![range(list)]));
+        SourceRanges {
+            admitted: Arc::new(others.chain(own).collect()),
+            segments: BTreeSet::from([index_of("served")]),
+        }
+    }
+
+    /// How often each of the clients has sent.
+    fn change(&mut self, clients: &[u8], own: impl Fn(u32) -> Option<&'static str>) -> u64 {
+        self.doorkeeper.set(&Self::lists(0, own(0))).unwrap();
+        let done = AtomicBool::new(false);
+        let sent = thread::scope(|scope| {
+            // Threads have the namespace of who starts them.
+            let (client, done) = (&self.client, &done);
+            let sender = scope.spawn(move || {
+                let mut sent = 0;
+                while !done.load(Relaxed) {
+                    clients.iter().for_each(|one| client.send(*one, 81));
+                    sent += 1;
+                    thread::sleep(Duration::from_micros(300));
+                }
+                sent
+            });
+            for round in 1..=8 {
+                self.doorkeeper
+                    .set(&Self::lists(round, own(round)))
+                    .unwrap();
+            }
+            done.store(true, Relaxed);
+            sender.join().unwrap()
+        });
+        assert!(sent > 20, "the changes were over after {sent}");
+        sent
+    }
+}
+
+#[test]
+fn while_lists_change_nobody_is_refused_who_stays_and_nobody_admitted_who_never_was() {
+    if !alone() {
+        return;
+    }
+    // They overlap.
+    let lists = ["192.0.2.0 to 192.0.2.51", "192.0.2.50 to 192.0.2.51"];
+    let mut node = UnderTraffic::new();
+    let sent = node.change(&[51, 52], |round| Some(lists[round as usize % 2]));
+    await_packets("seen entered", sent);
+    await_packets("ours-1 strangers", sent);
+    // The last of eight times 2000 lists are there, and nothing else.
+    for set in ["limited", "admitted"] {
+        let seen = nft(&format!("list set ip ours-1 {set}")).unwrap();
+        assert_eq!(seen.matches(". tcp . 443").count(), 2000, "{set}");
+    }
+}
+
+#[test]
+fn who_is_on_a_list_is_not_refused_while_it_comes_and_goes() {
+    if !alone() {
+        return;
+    }
+    let mut node = UnderTraffic::new();
+    let list = |round: u32| round.is_multiple_of(2).then_some("192.0.2.51");
+    let sent = node.change(&[51], list);
+    await_packets("seen entered", sent);
+    assert_eq!(packets("ours-1 strangers"), 0);
+}
+
 #[test]
 fn many_more_than_one_send_holds() {
     if !alone() {
@@ -201,7 +300,7 @@ fn many_more_than_one_send_holds() {
         (endpoint, vec![(address, address)])
     });
     let what = SourceRanges {
-        admitted: admitted.collect::<BTreeMap<_, _>>(),
+        admitted: Arc::new(admitted.collect()),
         segments: BTreeSet::from([LOOPBACK]),
     };
     // Made, and filled anew.

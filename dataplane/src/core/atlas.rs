@@ -76,8 +76,8 @@ pub struct Exposed {
     pub traffic_policy: TrafficPolicy,
     /// Ports at its addresses.
     pub ports: BTreeSet<Port>,
-    /// Who may connect; empty: everyone.
-    pub source_ranges: Vec<AddressRange>,
+    /// Who may connect; `None`: everyone.
+    pub source_ranges: Option<Vec<AddressRange>>,
     /// Addresses in its status.
     pub addresses: Vec<IpAddr>,
 }
@@ -265,8 +265,8 @@ impl Atlas {
     /// Whether `source` may connect to some Service at `address`.
     pub fn admits(&self, address: IpAddr, source: IpAddr) -> bool {
         self.services_at(address).any(|(_, exposed)| {
-            let ranges = &exposed.source_ranges;
-            ranges.is_empty() || ranges.iter().any(|range| range.contains(source))
+            let ranges = exposed.source_ranges.as_ref();
+            ranges.is_none_or(|ranges| ranges.iter().any(|range| range.contains(source)))
         })
     }
 
@@ -370,7 +370,7 @@ mod tests {
             labels: Labels::new(),
             traffic_policy: TrafficPolicy::Cluster,
             ports: BTreeSet::new(),
-            source_ranges: Vec::new(),
+            source_ranges: None,
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         }
     }
@@ -510,7 +510,7 @@ mod tests {
         let mut atlas = atlas();
         let ranges = vec!["10.9.0.0/16".parse().unwrap()];
         let closed = Exposed {
-            source_ranges: ranges,
+            source_ranges: Some(ranges),
             ..exposed(&["10.0.0.1"])
         };
         atlas.set_service(&ServiceKey::new("a", "one"), Some(closed));

@@ -58,8 +58,14 @@ impl AddressRange {
     /// # Errors
     /// `prefix` is longer than an address of that family.
     pub fn network(network: IpAddr, prefix: u8) -> Result<Self, RangeError> {
-        let network = network.to_canonical();
-        let family = Family::of(network);
+        // Of `::ffff:10.0.0.0/104` the IPv4 network has the last 8 bits.
+        const MAPPED: u8 = 96;
+        let canonical = network.to_canonical();
+        let prefix = match prefix.checked_sub(MAPPED) {
+            Some(rest) if canonical != network => rest,
+            _ => prefix,
+        };
+        let (network, family) = (canonical, Family::of(canonical));
         if prefix > family.bits() {
             return Err(RangeError::PrefixLength(prefix.to_string(), family.bits()));
         }
@@ -127,7 +133,7 @@ impl FromStr for AddressRange {
         let Some((network, prefix)) = text.split_once('/') else {
             return Ok(Self::single(parse_address(text)?));
         };
-        let network = parse_address(network)?;
+        let network = read_address(network)?;
         let bits = Family::of(network).bits();
         let length = prefix
             .trim()
@@ -192,11 +198,14 @@ pub const fn is_buggy(family: Family, bits: u128) -> bool {
 }
 
 fn parse_address(text: &str) -> Result<IpAddr, RangeError> {
+    Ok(read_address(text)?.to_canonical())
+}
+
+/// As it is written: an IPv4 address may be written as one of IPv6.
+fn read_address(text: &str) -> Result<IpAddr, RangeError> {
     let text = text.trim();
-    let address: IpAddr = text
-        .parse()
-        .map_err(|_| RangeError::Address(text.to_owned()))?;
-    Ok(address.to_canonical())
+    text.parse()
+        .map_err(|_| RangeError::Address(text.to_owned()))
 }
 
 #[cfg(test)]

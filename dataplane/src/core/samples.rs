@@ -25,7 +25,7 @@ pub(crate) fn service(key: &str) -> Service {
         traffic_policy: TrafficPolicy::Cluster,
         selector: BTreeMap::new(),
         request: Request::default(),
-        source_ranges: Vec::new(),
+        source_ranges: None,
         observed: Vec::new(),
     }
 }

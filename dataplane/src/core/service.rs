@@ -131,8 +131,8 @@ pub struct Service {
     pub selector: BTreeMap<String, String>,
     /// What its annotations and `spec.loadBalancerIP` ask for.
     pub request: Request,
-    /// `spec.loadBalancerSourceRanges`; empty: everyone.
-    pub source_ranges: Vec<AddressRange>,
+    /// `spec.loadBalancerSourceRanges`; `None`: everyone.
+    pub source_ranges: Option<Vec<AddressRange>>,
     /// Addresses in `status.loadBalancer`, in that order.
     pub observed: Vec<IpAddr>,
 }

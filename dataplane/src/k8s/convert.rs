@@ -25,6 +25,7 @@ use crate::core::{
     family::Family,
     labels::Labels,
     ledger::Entries,
+    range::AddressRange,
     registrar::SeenService,
     report::{Report, ReportedAddress},
     request::Request,
@@ -163,23 +164,6 @@ fn exposed(object: &ApiService) -> Exposed {
         .status
         .as_ref()
         .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
-    let annotation = object
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(SOURCE_RANGES));
-    let listed = spec.and_then(|spec| spec.load_balancer_source_ranges.as_ref());
-    let source_ranges = match listed.filter(|ranges| !ranges.is_empty()) {
-        Some(ranges) => ranges
-            .iter()
-            .filter_map(|range| range.parse().ok())
-            .collect(),
-        None => annotation
-            .into_iter()
-            .flat_map(|text| text.split(','))
-            .filter_map(|range| range.parse().ok())
-            .collect(),
-    };
     Exposed {
         labels: object.metadata.labels.clone().unwrap_or_default(),
         traffic_policy: if local {
@@ -188,7 +172,7 @@ fn exposed(object: &ApiService) -> Exposed {
             TrafficPolicy::Cluster
         },
         ports: ports(object),
-        source_ranges,
+        source_ranges: source_ranges(object),
         addresses: ingress
             .into_iter()
             .flatten()
@@ -196,6 +180,36 @@ fn exposed(object: &ApiService) -> Exposed {
             .filter_map(|entry| parse_address(entry.ip.as_deref()?))
             .collect(),
     }
+}
+
+/// Who may connect: a list that is there holds, also where nothing in it can be read.
+fn source_ranges(object: &ApiService) -> Option<Vec<AddressRange>> {
+    let spec = object.spec.as_ref();
+    let listed = spec
+        .and_then(|spec| spec.load_balancer_source_ranges.as_ref())
+        .filter(|ranges| !ranges.is_empty());
+    let read = |text: &str| plain(text).parse().ok();
+    if let Some(ranges) = listed {
+        return Some(ranges.iter().filter_map(|text| read(text)).collect());
+    }
+    let annotations = object.metadata.annotations.as_ref();
+    let annotation = annotations.and_then(|all| all.get(SOURCE_RANGES));
+    let text = annotation.filter(|text| !text.trim().is_empty())?;
+    Some(text.split(',').filter_map(read).collect())
+}
+
+/// Without zeros in front of a number: API servers take `010.0.0.0/8` for `10.0.0.0/8`.
+fn plain(range: &str) -> String {
+    if range.contains(':') {
+        return range.to_owned();
+    }
+    let part = |text: &str| match text.trim().trim_start_matches('0') {
+        "" => "0".to_owned(),
+        number => number.to_owned(),
+    };
+    let (address, prefix) = range.split_once('/').unwrap_or((range, "32"));
+    let parts: Vec<String> = address.split('.').map(part).collect();
+    format!("{}/{}", parts.join("."), prefix.trim())
 }
 
 /// Ports at its addresses.

@@ -1,56 +1,59 @@
 //! Who may connect to which port: the source ranges of all Services, as the packet filter takes them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     net::IpAddr,
 };
 
-use l2::linux::source_ranges::Endpoint;
+use l2::linux::source_ranges::{Admitted, Endpoint};
 
 use crate::core::{
     atlas::{Atlas, Exposed},
     family::Family,
     intervals::IntervalSet,
-    range::AddressRange,
 };
 
-/// Ports that are not for everyone, each with the first and the last address of ranges that do not touch.
-pub(super) type Admitted = BTreeMap<Endpoint, Vec<(IpAddr, IpAddr)>>;
-
-/// What the Services say. Of a list without a range of the address's family it is said that nobody may connect: it is a list.
+/// What the Services say. Of a list without a range of the address's family it is said that nobody may connect: it is a list. Who may
+/// connect to one of two Services with the same port at an address may connect, as with ping.
 pub(super) fn admitted(atlas: &Atlas) -> Admitted {
-    let limited = atlas
-        .services()
-        .filter(|service| !service.source_ranges.is_empty());
-    limited.flat_map(endpoints).collect()
+    let mut lists: BTreeMap<Endpoint, IntervalSet> = BTreeMap::new();
+    for service in atlas.services() {
+        let ranges = service.source_ranges.iter().flatten();
+        for endpoint in endpoints(service).filter(|_| service.source_ranges.is_some()) {
+            let family = Family::of(endpoint.address);
+            let list = lists.entry(endpoint).or_default();
+            for range in ranges.clone().filter(|range| range.family() == family) {
+                let (first, last) = range.bounds();
+                list.insert(first, last);
+            }
+        }
+    }
+    if !lists.is_empty() {
+        let open = atlas.services().filter(|one| one.source_ranges.is_none());
+        for endpoint in open.flat_map(endpoints) {
+            if let Entry::Occupied(list) = lists.entry(endpoint) {
+                list.remove();
+            }
+        }
+    }
+    let read = |(endpoint, list): (Endpoint, IntervalSet)| {
+        let family = Family::of(endpoint.address);
+        let ranges = list.iter();
+        let ranges = ranges.map(|(first, last)| (family.address(first), family.address(last)));
+        (endpoint, ranges.collect())
+    };
+    lists.into_iter().map(read).collect()
 }
 
-fn endpoints(service: &Exposed) -> impl Iterator<Item = (Endpoint, Vec<(IpAddr, IpAddr)>)> {
-    let addresses: BTreeSet<IpAddr> = service.addresses.iter().copied().collect();
-    addresses.into_iter().flat_map(|address| {
-        let ranges = merged(&service.source_ranges, Family::of(address));
-        service.ports.iter().map(move |port| {
-            let endpoint = Endpoint {
-                address,
-                protocol: port.protocol.number(),
-                port: port.number,
-            };
-            (endpoint, ranges.clone())
+fn endpoints(service: &Exposed) -> impl Iterator<Item = Endpoint> {
+    let addresses = service.addresses.iter();
+    addresses.flat_map(|&address: &IpAddr| {
+        service.ports.iter().map(move |port| Endpoint {
+            address,
+            protocol: port.protocol.number(),
+            port: port.number,
         })
     })
-}
-
-/// The packet filter refuses ranges that meet.
-fn merged(ranges: &[AddressRange], family: Family) -> Vec<(IpAddr, IpAddr)> {
-    let mut intervals = IntervalSet::default();
-    for range in ranges.iter().filter(|range| range.family() == family) {
-        let (first, last) = range.bounds();
-        intervals.insert(first, last);
-    }
-    let intervals = intervals.iter();
-    intervals
-        .map(|(first, last)| (family.address(first), family.address(last)))
-        .collect()
 }
 
 #[cfg(test)]
@@ -73,7 +76,8 @@ mod tests {
                     number,
                 })
                 .collect(),
-            source_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+            source_ranges: (!ranges.is_empty())
+                .then(|| ranges.iter().map(|range| range.parse().unwrap()).collect()),
             addresses: ["192.0.2.100", "2001:db8::100"]
                 .map(|address| address.parse().unwrap())
                 .into(),
@@ -86,6 +90,16 @@ mod tests {
         );
         atlas.set_service(&ServiceKey::new("a", "open"), Some(open));
         atlas.set_service(&ServiceKey::new("a", "closed"), Some(closed));
+        // The same port again, by mistake or somebody else's: who may connect to one of them may connect.
+        atlas.set_service(
+            &ServiceKey::new("b", "more"),
+            Some(service(&[8443], &["192.0.2.8/32"])),
+        );
+        atlas.set_service(
+            &ServiceKey::new("b", "secret"),
+            Some(service(&[22], &["10.0.0.0/8"])),
+        );
+        atlas.set_service(&ServiceKey::new("b", "public"), Some(service(&[22], &[])));
         let seen: Vec<String> = admitted(&atlas)
             .into_iter()
             .map(|(endpoint, ranges)| {
@@ -104,7 +118,7 @@ mod tests {
         let v4 = "10.0.0.0-10.1.255.255 192.0.2.7-192.0.2.7";
         let expected = [
             format!("192.0.2.100 6 443: {v4}"),
-            format!("192.0.2.100 6 8443: {v4}"),
+            "192.0.2.100 6 8443: 10.0.0.0-10.1.255.255 192.0.2.7-192.0.2.8".to_owned(),
             // Ranges of IPv4 alone admit nobody by IPv6.
             "2001:db8::100 6 443: ".to_owned(),
             "2001:db8::100 6 8443: ".to_owned(),

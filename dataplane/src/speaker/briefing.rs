@@ -7,14 +7,10 @@ use std::{
 };
 
 use daemon::ready::Latch;
+use l2::linux::source_ranges::Admitted;
 use tokio::sync::mpsc::Receiver;
 
-use super::{
-    KEYS,
-    admission::{Admitted, admitted},
-    inbox::Message,
-    slot::Orders,
-};
+use super::{KEYS, admission::admitted, inbox::Message, slot::Orders};
 use crate::{
     core::{
         atlas::{Advertisement, Atlas},
@@ -38,7 +34,7 @@ pub(super) struct Brief {
     /// Addresses with a healthy Service, and from where they may be reached.
     pub(super) healthy: BTreeMap<IpAddr, Access>,
     /// Ports that are not for everyone.
-    pub(super) admitted: Admitted,
+    pub(super) admitted: Arc<Admitted>,
 }
 
 /// Who may connect.
@@ -84,6 +80,9 @@ pub(super) struct Briefing {
     /// The segment has a key, and keeps it until there is another one.
     has_key: bool,
     synced: BTreeSet<&'static str>,
+    admitted: Arc<Admitted>,
+    /// Services have changed since `admitted` was read off them.
+    services_changed: bool,
 }
 
 impl Briefing {
@@ -99,6 +98,8 @@ impl Briefing {
             metallb_advertisements: BTreeMap::new(),
             has_key: false,
             synced: BTreeSet::new(),
+            admitted: Arc::default(),
+            services_changed: false,
         }
     }
 
@@ -127,6 +128,7 @@ impl Briefing {
         match message {
             Message::Service(News::Object(key, exposed)) => {
                 self.atlas.set_service(&key, exposed.flatten());
+                self.services_changed = true;
             }
             Message::Service(news) => return self.note("Service", &news),
             Message::Node(News::Object(key, node)) => self.atlas.set_node(&key.name, node),
@@ -202,7 +204,14 @@ impl Briefing {
         true
     }
 
-    fn brief(&self) -> Brief {
+    fn brief(&mut self) -> Brief {
+        if std::mem::take(&mut self.services_changed) {
+            let admitted = admitted(&self.atlas);
+            // The same as before stays the same in memory: that is soon compared.
+            if *self.admitted != admitted {
+                self.admitted = Arc::new(admitted);
+            }
+        }
         let directory = self.atlas.directory();
         let healthy = directory
             .addresses
@@ -216,7 +225,7 @@ impl Briefing {
             speakers: self.atlas.speakers(),
             welcome: own.is_some_and(|node| node.may_serve && !node.cordoned),
             healthy,
-            admitted: admitted(&self.atlas),
+            admitted: Arc::clone(&self.admitted),
             directory,
         }
     }
@@ -224,10 +233,10 @@ impl Briefing {
     fn access(&self, address: IpAddr) -> Access {
         let mut ranges = Vec::new();
         for (_, exposed) in self.atlas.services_at(address) {
-            if exposed.source_ranges.is_empty() {
-                return Access::Everyone;
+            match &exposed.source_ranges {
+                None => return Access::Everyone,
+                Some(some) => ranges.extend_from_slice(some),
             }
-            ranges.extend_from_slice(&exposed.source_ranges);
         }
         Access::From(ranges)
     }

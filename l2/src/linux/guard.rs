@@ -18,8 +18,9 @@ use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set, count, discard, is_protocol, way_out};
 use super::layout::{Layout, interfaces, number, octets};
-use super::nftables::{Batch, Entry, Family, Key};
+use super::nftables::{Batch, Entry, Family};
 use super::own_table::{Contents, OwnTable};
+use super::set_keys::Key;
 
 /// What is guarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Guarded {
 #[derive(Debug)]
 pub struct Guard {
     table: OwnTable,
+    /// What was set, if nothing went wrong.
+    held: Option<Guarded>,
 }
 
 impl Guard {
@@ -43,7 +46,7 @@ impl Guard {
     /// The kernel's: no packet filter.
     pub fn open(name: impl Into<String>) -> io::Result<Self> {
         let table = OwnTable::open(name)?;
-        Ok(Self { table })
+        Ok(Self { table, held: None })
     }
 
     /// Whether the table goes with this process and nobody else can remove it (Linux 5.12). If not, it has to be set again now and then.
@@ -57,6 +60,10 @@ impl Guard {
     /// # Errors
     /// The kernel's, the first of them: missing CAP_NET_ADMIN, no packet filter, a table of this name that another process owns.
     pub fn set(&mut self, what: &Guarded) -> io::Result<()> {
+        if self.held.as_ref() == Some(what) && self.is_owned() {
+            return Ok(());
+        }
+        self.held = None;
         let mut result = Ok(());
         for family in [Family::Ipv4, Family::Ipv6] {
             let addresses = what.addresses.iter().copied();
@@ -74,6 +81,9 @@ impl Guard {
                 })
             };
             result = result.and(done);
+        }
+        if result.is_ok() {
+            self.held = Some(what.clone());
         }
         result
     }
@@ -170,7 +180,7 @@ mod tests {
             return;
         }
         let table = OwnTable::open("ours-1").unwrap().without_owner();
-        let mut guard = Guard { table };
+        let mut guard = Guard { table, held: None };
         let mut others = Handover::open().unwrap();
         let what = Guarded {
             addresses: BTreeSet::from([IpAddr::from([192, 0, 2, 100])]),

@@ -24,7 +24,8 @@ use super::expression::{
     is_tcp, state, value,
 };
 use super::layout::{Layout, fill, octets};
-use super::nftables::{Batch, Entry, Family, Keys, Tables};
+use super::nftables::{Batch, Entry, Family, Tables};
+use super::set_keys::Keys;
 use crate::wire::MacAddr;
 
 /// What the new owner does.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set};
-use super::nftables::{Batch, Family, Key, Keys};
+use super::nftables::{Batch, Family};
+use super::set_keys::{Key, Keys};
 
 /// Addresses in one message: the kernel's limit is 64 KiB.
 const MOST_IN_A_MESSAGE: usize = 1000;

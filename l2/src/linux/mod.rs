@@ -22,5 +22,6 @@ pub mod process;
 pub mod question;
 pub mod raw_ip;
 pub mod realtime;
+mod set_keys;
 pub mod source_ranges;
 mod sys;

@@ -7,14 +7,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    DefaultNla, Emitable as _, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, DataAttribute, ExpressionAttribute, Hook, HookNumber,
-    ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription,
-    SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute,
-    TableFlags, TableMessage,
+    ChainAttribute, ChainMessage, ExpressionAttribute, Hook, HookNumber, ListAttribute,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetElementList,
+    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableFlags, TableMessage,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
@@ -23,6 +22,7 @@ use netlink_packet_netfilter::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use super::netlink::parse;
+use super::set_keys::{Key, Keys, part_of_a_key};
 
 /// One expression of a rule.
 pub(super) type Expression = ListAttribute<ExpressionAttribute>;
@@ -64,60 +64,6 @@ impl Family {
 pub(super) struct Entry {
     pub(super) hook: u32,
     pub(super) priority: i32,
-}
-
-/// Keys of a set, and how many of them there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Keys {
-    /// How `nft list` reads a key: six bits for each part.
-    pub(super) kind: u32,
-    pub(super) len: u32,
-    /// Zero: as many as come.
-    pub(super) size: u32,
-    /// Rules add keys.
-    pub(super) dynamic: bool,
-    /// A key is a number as this machine writes it, not as packets have it.
-    pub(super) is_number: bool,
-    /// Bytes of each part of a key, when the set holds ranges of such keys; empty: single keys (Linux 5.6).
-    pub(super) ranges_of: &'static [u8],
-}
-
-/// A key of a set, or everything from one to another, in each of their parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
-    first: Vec<u8>,
-    last: Option<Vec<u8>>,
-}
-
-impl Key {
-    /// Both ends included.
-    pub(super) const fn range(first: Vec<u8>, last: Vec<u8>) -> Self {
-        Self {
-            first,
-            last: Some(last),
-        }
-    }
-
-    /// With what is round it.
-    pub(super) fn len_in_a_message(&self) -> usize {
-        const HEADERS: usize = 12;
-        HEADERS + self.first.len() + self.last.as_ref().map_or(0, |last| HEADERS + last.len())
-    }
-
-    fn into_attributes(self) -> Vec<SetElementAttribute> {
-        const VALUE: u16 = 1;
-        let first = SetElementAttribute::Key(DataAttribute::Value(self.first));
-        let last = self
-            .last
-            .map(|last| SetElementAttribute::KeyEnd(vec![DefaultNla::new(VALUE, last)]));
-        [first].into_iter().chain(last).collect()
-    }
-}
-
-impl From<Vec<u8>> for Key {
-    fn from(first: Vec<u8>) -> Self {
-        Self { first, last: None }
-    }
 }
 
 /// Changes of one family that come into force together.
@@ -212,6 +158,18 @@ impl Batch {
         let attributes = vec![
             SetElementList::Table(self.table.clone()),
             SetElementList::Set(set.to_owned()),
+        ];
+        let message = NfTablesMessage::DeleteSetElement(SetElementMessage { attributes });
+        self.changes.push((0, message));
+    }
+
+    /// Takes keys out of a set that is there; all of them must be in it.
+    pub(super) fn without_elements(&mut self, set: &str, keys: impl Iterator<Item = Key>) {
+        let element = |key: Key| ListAttribute::Element(key.into_attributes());
+        let attributes = vec![
+            SetElementList::Table(self.table.clone()),
+            SetElementList::Set(set.to_owned()),
+            SetElementList::Elements(keys.map(element).collect()),
         ];
         let message = NfTablesMessage::DeleteSetElement(SetElementMessage { attributes });
         self.changes.push((0, message));
@@ -383,15 +341,6 @@ fn name_in(message: NetfilterMessage) -> Option<String> {
             TableAttribute::Name(name) => Some(name),
             _ => None,
         })
-}
-
-/// How many bytes a part of a key has, as an item of the list of parts.
-fn part_of_a_key(bytes: u8) -> DefaultNla {
-    const ITEM: u16 = 1;
-    const LEN: u16 = 1;
-    let mut length = vec![0; 8];
-    DefaultNla::new(LEN, u32::from(bytes).to_be_bytes().to_vec()).emit(&mut length);
-    DefaultNla::new(ITEM, length)
 }
 
 /// What `nft list` wants to know of a set of numbers; the kernel keeps it and does not look at it.

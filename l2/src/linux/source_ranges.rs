@@ -1,13 +1,14 @@
 //! Who may connect: `loadBalancerSourceRanges` at the node that has the address.
 //!
-//! kube-proxy keeps to them as well, but not every proxy does, and it learns of a Service when it does. So whoever begins a connection from elsewhere is
-//! refused here, before anybody translates: what comes in on an interface on which this node answers for addresses, is the first packet of a
-//! connection (one that exists goes on, as with kube-proxy), and goes to a port whose list its source is not in. It is dropped, as
-//! kube-proxy does it. Pods and this node itself are kube-proxy's to judge.
+//! kube-proxy keeps to them as well, but not every proxy does, and it does not know of the older annotation. So whoever begins a connection from elsewhere
+//! is refused here, before nftables or IPVS translate: what comes in on an interface of the segment, belongs to no connection that was answered
+//! (such a one goes on, as with kube-proxy), and goes to a port whose list its source is not in. It is dropped, as kube-proxy
+//! does it. Pods and this node itself are kube-proxy's to judge; who translates before the packet filter (eBPF) judges for himself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::Register;
@@ -16,8 +17,9 @@ use super::expression::{
     Field, Set, accept, count, discard, go_to, is_in, protocol, state, way_in,
 };
 use super::layout::{Layout, interfaces, number, octets};
-use super::nftables::{Batch, Entry, Family, Key, Keys};
-use super::own_table::{Contents, OwnTable};
+use super::nftables::{Batch, Entry, Family};
+use super::own_table::{Difference, OwnTable, is_any_of};
+use super::set_keys::{Key, Keys};
 
 /// A port at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,12 +32,15 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// Ports that are not for everyone, each with the first and the last address of ranges that do not touch. Ranges of the other family
+/// admit nobody.
+pub type Admitted = BTreeMap<Endpoint, Vec<(IpAddr, IpAddr)>>;
+
 /// Who may connect to what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceRanges {
-    /// Ports that are not for everyone, each with the first and the last address of ranges that do not touch. Ranges of the other family
-    /// admit nobody.
-    pub admitted: BTreeMap<Endpoint, Vec<(IpAddr, IpAddr)>>,
+    /// The lists.
+    pub admitted: Arc<Admitted>,
     /// Indices of the interfaces that strangers come in on.
     pub segments: BTreeSet<u32>,
 }
@@ -44,77 +49,124 @@ pub struct SourceRanges {
 #[derive(Debug)]
 pub struct Doorkeeper {
     table: OwnTable,
+    /// What the table of each family holds.
+    held: BTreeMap<Family, SourceRanges>,
 }
 
 impl Doorkeeper {
-    /// Opens a socket for a table of this name, and finds out whether this kernel can do it: sets of ranges of several parts (Linux 5.6).
+    /// Opens a socket for a table of this name.
     ///
     /// # Errors
-    /// The kernel's: no packet filter, missing CAP_NET_ADMIN, no such sets.
+    /// The kernel's: no packet filter.
     pub fn open(name: impl Into<String>) -> io::Result<Self> {
         let table = OwnTable::open(name)?;
-        let mut doorkeeper = Self { table };
-        let anyone = IpAddr::from([192, 0, 2, 1]);
-        let endpoint = Endpoint {
-            address: anyone,
-            protocol: 6,
-            port: 1,
-        };
-        doorkeeper.set(&SourceRanges {
-            admitted: BTreeMap::from([(endpoint, vec![(anyone, anyone)])]),
-            segments: BTreeSet::from([1]),
-        })?;
-        doorkeeper.set(&SourceRanges::default())?;
-        Ok(doorkeeper)
+        Ok(Self {
+            table,
+            held: BTreeMap::new(),
+        })
     }
 
     /// Whether the table goes with this process and nobody else can remove it (Linux 5.12). If not, it has to be set again now and then.
     pub fn is_owned(&self) -> bool {
-        self.table.is_owned()
+        self.held.is_empty() || self.table.is_owned()
     }
 
     /// Admits these from now on, in place of everything else; without a port or a segment there is no table. What is to be
     /// done for IPv6 is done also when IPv4 fails.
     ///
+    /// Only what differs is changed, and in an order in which nobody is refused who is on the old list and on the new one, and nobody admitted
+    /// who is on neither.
+    ///
     /// # Errors
-    /// The kernel's, the first of them: missing CAP_NET_ADMIN, a table of this name that another process owns.
+    /// The kernel's, the first of them: missing CAP_NET_ADMIN, a table of this name that another process owns, no sets of ranges of
+    /// several parts (before Linux 5.6).
     pub fn set(&mut self, what: &SourceRanges) -> io::Result<()> {
         let mut result = Ok(());
         for family in [Family::Ipv4, Family::Ipv6] {
-            let all = what.admitted.iter();
-            let of_family: Vec<_> = all
-                .filter(|(endpoint, _)| Family::of(endpoint.address) == family)
-                .collect();
-            let done = if of_family.is_empty() || what.segments.is_empty() {
-                self.table.remove(family)
-            } else {
-                let segments = what.segments.iter().copied().map(number);
-                let segments = segments.map(Key::from).collect();
-                let limited = of_family.iter().map(|(endpoint, _)| key(endpoint));
-                let limited = limited.map(Key::from).collect();
-                let admitted = of_family.iter().flat_map(|(endpoint, ranges)| {
-                    let ranges = ranges.iter();
-                    let fitting = ranges.filter(|(first, _)| Family::of(*first) == family);
-                    fitting.map(|(first, last)| {
-                        let with = |source| [key(endpoint), octets(source)].concat();
-                        Key::range(with(*first), with(*last))
-                    })
-                });
-                // Nobody is refused until it is known who is admitted.
-                let sets = vec![
-                    (ADMITTED, admitted.collect()),
-                    (LIMITED, limited),
-                    (SEGMENTS, segments),
-                ];
-                self.table.set(&Contents {
-                    family,
-                    rules,
-                    sets,
-                })
-            };
+            let mut done = self.set_family(family, what);
+            if done.is_err() {
+                // It is made anew, and at once if somebody has removed it.
+                self.table.forget(family);
+                let removed = |error: &io::Error| is_any_of(error, &[libc::ENOENT]);
+                if done.as_ref().is_err_and(removed) {
+                    done = self.set_family(family, what);
+                }
+            }
             result = result.and(done);
         }
         result
+    }
+
+    fn set_family(&mut self, family: Family, what: &SourceRanges) -> io::Result<()> {
+        let new: Lists<'_> = of_family(family, &what.admitted);
+        if new.is_empty() || what.segments.is_empty() {
+            self.held.remove(&family);
+            return self.table.remove(family);
+        }
+        if self.table.make_sure(family, rules)? {
+            self.held.remove(&family);
+        }
+        let held = self.held.get(&family).cloned().unwrap_or_default();
+        if held == *what {
+            return Ok(());
+        }
+        let old = of_family(family, &held.admitted);
+        // Who may come is known before anybody is refused, and as long as anybody is.
+        let lists = new.iter().map(|(endpoint, ranges)| {
+            let before = old.get(endpoint).copied();
+            difference(family, endpoint, before.unwrap_or_default(), ranges)
+        });
+        self.table.change(family, ADMITTED, lists)?;
+        let keys = |lists: &Lists<'_>, others: &Lists<'_>| {
+            let alone = lists.keys().filter(|one| !others.contains_key(*one));
+            alone.map(|endpoint| Key::from(key(endpoint))).collect()
+        };
+        let limited = Difference {
+            gone: keys(&old, &new),
+            new: keys(&new, &old),
+        };
+        let keys = |these: &BTreeSet<u32>, others: &BTreeSet<u32>| {
+            let alone = these.difference(others).copied();
+            alone.map(number).map(Key::from).collect()
+        };
+        let segments = Difference {
+            gone: keys(&held.segments, &what.segments),
+            new: keys(&what.segments, &held.segments),
+        };
+        self.table.change(family, SEGMENTS, [segments])?;
+        self.table.change(family, LIMITED, [limited])?;
+        let open_again = old.iter().filter(|(one, _)| !new.contains_key(*one));
+        let lists = open_again.map(|(endpoint, ranges)| difference(family, endpoint, ranges, &[]));
+        self.table.change(family, ADMITTED, lists)?;
+        self.held.insert(family, what.clone());
+        Ok(())
+    }
+}
+
+type Range = (IpAddr, IpAddr);
+type Lists<'a> = BTreeMap<&'a Endpoint, &'a [Range]>;
+
+fn of_family(family: Family, admitted: &Admitted) -> Lists<'_> {
+    let lists = admitted.iter();
+    lists
+        .filter(|(endpoint, _)| Family::of(endpoint.address) == family)
+        .map(|(endpoint, ranges)| (endpoint, ranges.as_slice()))
+        .collect()
+}
+
+/// From one list of an endpoint to another.
+fn difference(family: Family, endpoint: &Endpoint, old: &[Range], new: &[Range]) -> Difference {
+    let keys = |these: &[Range], others: &[Range]| {
+        let alone = these.iter().filter(|range| !others.contains(range));
+        let fitting = alone.filter(|(first, _)| Family::of(*first) == family);
+        let with = |source| [key(endpoint), octets(source)].concat();
+        fitting
+            .map(|(first, last)| Key::range(with(*first), with(*last)))
+            .collect()
+    };
+    Difference {
+        gone: keys(old, new),
+        new: keys(new, old),
     }
 }
 

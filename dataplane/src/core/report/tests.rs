@@ -32,7 +32,7 @@ fn atlas() -> Atlas {
         labels: Labels::new(),
         traffic_policy: TrafficPolicy::Cluster,
         ports: BTreeSet::new(),
-        source_ranges: Vec::new(),
+        source_ranges: None,
         addresses: vec![ADDRESS],
     };
     atlas.set_service(&key(), Some(exposed));

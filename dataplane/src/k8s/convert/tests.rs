@@ -47,7 +47,49 @@ fn a_service_is_read_whole() {
     assert_eq!(wants.ports.len(), 2, "a port that cannot be is left out");
     assert_eq!(wants.request.pool.as_deref(), Some("front"));
     assert_eq!(wants.observed, seen.addresses);
-    assert!(wants.source_ranges[0].contains(IpAddr::from([10, 1, 2, 3])));
+    assert!(wants.source_ranges.as_ref().unwrap()[0].contains(IpAddr::from([10, 1, 2, 3])));
+}
+
+#[test]
+fn a_list_of_sources_holds_also_where_it_cannot_be_read() {
+    let list = |spec: Value, annotation: Option<&str>| {
+        let object = api_service(|value| {
+            value["spec"]["loadBalancerSourceRanges"] = spec;
+            if let Some(text) = annotation {
+                value["metadata"]["annotations"][SOURCE_RANGES] = json!(text);
+            }
+        });
+        let ranges = seen_service(&object, &ANY).wants.unwrap().source_ranges;
+        ranges.map(|ranges| {
+            let ends = |range: &AddressRange| format!("{}-{}", range.first(), range.last());
+            ranges.iter().map(ends).collect::<Vec<_>>().join(" ")
+        })
+    };
+    for (spec, annotation, expected) in [
+        (json!(null), None, None),
+        (json!([]), Some(" "), None),
+        (
+            json!(null),
+            Some("10.0.0.0/8, fd00::/126"),
+            Some("10.0.0.0-10.255.255.255 fd00::-fd00::3"),
+        ),
+        (
+            json!(["10.0.0.7/32"]),
+            Some("10.0.0.0/8"),
+            Some("10.0.0.7-10.0.0.7"),
+        ),
+        // What API servers take as well.
+        (
+            json!(["010.001.0.0/016", "::ffff:10.2.0.0/112"]),
+            None,
+            Some("10.1.0.0-10.1.255.255 10.2.0.0-10.2.255.255"),
+        ),
+        // Nobody.
+        (json!(["everyone"]), None, Some("")),
+    ] {
+        let seen = list(spec.clone(), annotation);
+        assert_eq!(seen.as_deref(), expected, "{spec} {annotation:?}");
+    }
 }
 
 #[test]

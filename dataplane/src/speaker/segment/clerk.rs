@@ -5,7 +5,7 @@
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io,
     sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel},
     thread::{self, JoinHandle},
@@ -15,7 +15,7 @@ use std::{
 use l2::linux::{handover::PassOn, nftables::Family};
 
 use super::{
-    packet_filter::{Filter, Kernel, Watch},
+    packet_filter::{Filter, Kernel, Part, Watch},
     passing::Change,
 };
 
@@ -103,13 +103,15 @@ impl Clerk {
         }
     }
 
-    /// The answer is for whoever waits: not when less is watched over than before.
+    /// The answer is for whoever waits: not when less is guarded than before. Who may connect does not depend on what this node has.
     fn order_watch(&mut self) -> Option<Receiver<io::Result<()>>> {
         let wanted = self.wanted.take()?;
         if wanted == self.ordered {
             return None;
         }
-        let is_less = wanted.is_less_than(&self.ordered);
+        let (now, before) = (&wanted.guarded, &self.ordered.guarded);
+        let is_less =
+            now.addresses.is_subset(&before.addresses) && now.segments.is_subset(&before.segments);
         let answer = self.order(Task::Watch(wanted.clone()));
         self.ordered = wanted;
         (!is_less).then_some(answer)
@@ -190,9 +192,9 @@ const PACE: Pace = Pace {
 /// What an operator has to know.
 #[derive(Debug)]
 enum Remark {
-    /// The watch could not be set; told once until it is.
-    Unwatched(io::Error),
-    WatchedAgain,
+    /// A part of the watch could not be set; told once until it is.
+    Refused(Part, io::Error),
+    SetAgain(Part),
     /// A table was not changed, and nobody waits for the answer.
     Late {
         table: String,
@@ -205,13 +207,17 @@ enum Remark {
 impl Remark {
     fn tell(self) {
         match self {
-            Self::Unwatched(error) => {
-                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again, or source ranges are left to kube-proxy: the packet filter refuses, and is asked again every 10 s");
+            Self::Refused(Part::Guard, error) => {
+                tracing::warn!(%error, "what kube-proxy does not translate goes on to the segment again: the packet filter refuses, and is asked again every 10 s");
             }
-            Self::WatchedAgain => {
-                tracing::info!(
-                    "what kube-proxy does not translate and who may not connect end at this node again"
-                );
+            Self::SetAgain(Part::Guard) => {
+                tracing::info!("what kube-proxy does not translate ends at this node again");
+            }
+            Self::Refused(Part::SourceRanges, error) => {
+                tracing::warn!(%error, "source ranges of Services are left to kube-proxy: the packet filter refuses, and is asked again every 10 s");
+            }
+            Self::SetAgain(Part::SourceRanges) => {
+                tracing::info!("source ranges of Services hold at this node again");
             }
             Self::Late { table, error } => {
                 tracing::warn!(table, %error, "the packet filter was not changed");
@@ -230,8 +236,8 @@ struct Desk<F> {
     watched: Watch,
     /// When the watch is set again.
     again: Option<Instant>,
-    /// The watch could not be set, which was told.
-    unwatched: bool,
+    /// What could not be set, which was told.
+    refused: BTreeSet<Part>,
 }
 
 impl<F: Filter> Desk<F> {
@@ -241,7 +247,7 @@ impl<F: Filter> Desk<F> {
             pace,
             watched: Watch::default(),
             again: None,
-            unwatched: false,
+            refused: BTreeSet::new(),
         }
     }
 
@@ -254,20 +260,16 @@ impl<F: Filter> Desk<F> {
                 None => self.wait(jobs),
             };
             waiting.extend(jobs.try_iter());
-            let remark = match next {
+            let remarks = match next {
                 // Of watches only the last one counts.
-                Ok(job) if job.is_watch() && waiting.iter().any(Job::is_watch) => None,
+                Ok(job) if job.is_watch() && waiting.iter().any(Job::is_watch) => Vec::new(),
                 Ok(job) => self.make(job),
                 Err(RecvTimeoutError::Timeout) => self.set_watch(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            if let Some(remark) = remark {
-                remark.tell();
-            }
+            remarks.into_iter().for_each(Remark::tell);
         }
-        if let Some(remark) = self.leave() {
-            remark.tell();
-        }
+        self.leave().into_iter().for_each(Remark::tell);
     }
 
     fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
@@ -277,33 +279,41 @@ impl<F: Filter> Desk<F> {
         }
     }
 
-    fn make(&mut self, job: Job) -> Option<Remark> {
+    fn make(&mut self, job: Job) -> Vec<Remark> {
         match job.task {
             Task::Change(change) => {
                 let result = self.filter.change(&change);
                 // Who does not wait any longer reads it in the log.
                 match job.done.send(result) {
-                    Err(SendError(Err(error))) => Some(Remark::Late {
+                    Err(SendError(Err(error))) => vec![Remark::Late {
                         table: change.table().to_owned(),
                         error,
-                    }),
-                    _ => None,
+                    }],
+                    _ => Vec::new(),
                 }
             }
             Task::Watch(watched) => {
                 self.watched = watched;
-                let remark = self.set_watch();
+                let remarks = self.set_watch();
                 // Often nobody waits.
                 let _ = job.done.send(Ok(()));
-                remark
+                remarks
             }
         }
     }
 
-    fn set_watch(&mut self) -> Option<Remark> {
-        let result = self.filter.watch(&self.watched);
-        let was_unwatched = std::mem::replace(&mut self.unwatched, result.is_err());
-        let pause = if result.is_err() {
+    fn set_watch(&mut self) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        for part in Part::ALL {
+            match self.filter.watch(part, &self.watched) {
+                Ok(()) if self.refused.remove(&part) => remarks.push(Remark::SetAgain(part)),
+                Err(error) if self.refused.insert(part) => {
+                    remarks.push(Remark::Refused(part, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let pause = if !self.refused.is_empty() {
             Some(self.pace.retry)
         } else if self.watched != Watch::default() && !self.filter.is_owned() {
             Some(self.pace.renewal)
@@ -311,21 +321,20 @@ impl<F: Filter> Desk<F> {
             None
         };
         self.again = pause.map(|pause| now() + pause);
-        match result {
-            Err(error) if !was_unwatched => Some(Remark::Unwatched(error)),
-            Ok(()) if was_unwatched => Some(Remark::WatchedAgain),
-            _ => None,
-        }
+        remarks
     }
 
     /// Takes the watch's tables away: where they are not this process's own they would stay.
-    fn leave(&mut self) -> Option<Remark> {
+    fn leave(&mut self) -> Vec<Remark> {
         if self.watched == Watch::default() {
-            return None;
+            return Vec::new();
         }
-        let result = self.filter.watch(&Watch::default());
-        let told = self.unwatched;
-        result.err().filter(|_| !told).map(Remark::Left)
+        let nothing = Watch::default();
+        let parts = Part::ALL.into_iter();
+        let told = parts.filter(|part| !self.refused.contains(part));
+        told.filter_map(|part| self.filter.watch(part, &nothing).err())
+            .map(Remark::Left)
+            .collect()
     }
 }
 

@@ -4,10 +4,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
+    sync::Arc,
 };
 
 use l2::{
-    linux::{clock, guard::Guarded, source_ranges::SourceRanges},
+    linux::{
+        clock,
+        guard::Guarded,
+        source_ranges::{Admitted, SourceRanges},
+    },
     wire::MacAddr,
 };
 
@@ -15,6 +20,7 @@ use super::{BURST, EARS, Segment, packet_filter::Watch};
 use crate::{
     core::{
         responder::{self, Addresses, Answered, Verdict},
+        segment::Interface,
         speaker::Speaker,
     },
     speaker::{briefing::Access, ears::Ears},
@@ -125,13 +131,10 @@ impl Segment {
         if let Some(clerk) = &mut self.clerk {
             let addresses: BTreeSet<IpAddr> = wanted.values().flatten().copied().collect();
             let segments: BTreeSet<u32> = wanted.keys().copied().collect();
-            let limited = self.admitted.iter();
-            let limited = limited.filter(|(endpoint, _)| addresses.contains(&endpoint.address));
+            // Of all addresses, also of those that others have: none of it changes when an address moves.
             let source_ranges = SourceRanges {
-                admitted: limited
-                    .map(|(endpoint, ranges)| (*endpoint, ranges.clone()))
-                    .collect(),
-                segments: segments.clone(),
+                admitted: Arc::clone(&self.admitted),
+                segments: &segments | &self.limited_segments,
             };
             clerk.watch(Watch {
                 guarded: Guarded {
@@ -205,4 +208,21 @@ impl Addresses for Held<'_> {
                 .get(&address)
                 .is_some_and(|access| access.admits(source))
     }
+}
+
+/// Interfaces on which some address with a list may be served, by whomever.
+pub(super) fn limited_segments(speaker: &Speaker, admitted: &Admitted) -> BTreeSet<u32> {
+    let addresses = &speaker.directory().addresses;
+    let fits = |interface: &&Interface| {
+        admitted.keys().any(|endpoint| {
+            let wanted = addresses.get(&endpoint.address);
+            let mut reaches = wanted.into_iter().flat_map(|wanted| wanted.reaches.iter());
+            reaches.any(|reach| reach.interfaces.admits(interface, endpoint.address))
+        })
+    };
+    let interfaces = speaker.interfaces().iter();
+    interfaces
+        .filter(fits)
+        .map(|interface| interface.index)
+        .collect()
 }

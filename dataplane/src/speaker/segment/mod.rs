@@ -11,20 +11,23 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use daemon::recorder::Recorder;
-use l2::linux::{clock, link::Links, netlink::Notifications, poller::Poller};
+use l2::linux::{
+    clock, link::Links, netlink::Notifications, poller::Poller, source_ranges::Admitted,
+};
 
 use self::{
     clerk::{Clerk, Engaged},
+    frames::limited_segments,
     passing::Passing,
     socket::{listen, mapped, on_link},
 };
 use super::{
     Settings,
-    admission::Admitted,
     briefing::Access,
     bulletin::Bulletin,
     ears::Ears,
@@ -70,7 +73,9 @@ pub(super) struct Segment {
     ears: BTreeMap<u32, (u32, Ears)>,
     next_token: u32,
     healthy: BTreeMap<IpAddr, Access>,
-    admitted: Admitted,
+    admitted: Arc<Admitted>,
+    /// Interfaces on which that is looked at.
+    limited_segments: BTreeSet<u32>,
     echo: EchoBudget,
     conflicts: Conflicts,
     passing: Passing,
@@ -130,7 +135,8 @@ impl Segment {
             ears: BTreeMap::new(),
             next_token: EARS,
             healthy: BTreeMap::new(),
-            admitted: Admitted::new(),
+            admitted: Arc::default(),
+            limited_segments: BTreeSet::new(),
             echo: EchoBudget::default(),
             conflicts: Conflicts::default(),
             passing: Passing::new(started, grace, found),
@@ -210,6 +216,7 @@ impl Segment {
             self.admitted = brief.admitted;
             self.speaker
                 .handle_directory(now, brief.directory, &brief.speakers, brief.welcome);
+            self.limited_segments = limited_segments(&self.speaker, &self.admitted);
             self.stale = true;
         }
         if let Some(within) = order.drain {
@@ -276,6 +283,7 @@ impl Segment {
             .collect();
         let now = self.now();
         self.speaker.handle_links(now, interfaces);
+        self.limited_segments = limited_segments(&self.speaker, &self.admitted);
         self.stale = true;
     }
 

@@ -26,15 +26,15 @@ pub(super) struct Watch {
     pub(super) source_ranges: SourceRanges,
 }
 
-impl Watch {
-    /// Whether all that this watches over was watched over before.
-    pub(super) fn is_less_than(&self, before: &Self) -> bool {
-        let was_limited = &before.source_ranges.admitted;
-        let mut limited = self.source_ranges.admitted.iter();
-        self.guarded.addresses.is_subset(&before.guarded.addresses)
-            && self.guarded.segments.is_subset(&before.guarded.segments)
-            && limited.all(|(endpoint, ranges)| was_limited.get(endpoint) == Some(ranges))
-    }
+/// What a watch is made of; each has a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Guard,
+    SourceRanges,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 2] = [Self::Guard, Self::SourceRanges];
 }
 
 /// What can be changed.
@@ -42,8 +42,8 @@ pub(super) trait Filter {
     /// Makes, changes or removes a table that passes on.
     fn change(&mut self, change: &Change) -> io::Result<()>;
 
-    /// Watches over this from now on, in place of everything else.
-    fn watch(&mut self, what: &Watch) -> io::Result<()>;
+    /// A part of this holds from now on, in place of everything else; what has not changed is not touched.
+    fn watch(&mut self, part: Part, what: &Watch) -> io::Result<()>;
 
     /// Whether nobody else can remove the watch's tables.
     fn is_owned(&self) -> bool;
@@ -112,24 +112,22 @@ impl Filter for Kernel {
         }
     }
 
-    fn watch(&mut self, what: &Watch) -> io::Result<()> {
+    fn watch(&mut self, part: Part, what: &Watch) -> io::Result<()> {
         // That there is none was told.
-        let guarded = self
-            .guard
-            .as_mut()
-            .map_or(Ok(()), |guard| named(GUARD, guard.set(&what.guarded)));
-        let limited = self.doorkeeper.as_mut().map_or(Ok(()), |doorkeeper| {
-            named(DOOR, doorkeeper.set(&what.source_ranges))
-        });
-        guarded.and(limited)
+        match part {
+            Part::Guard => match &mut self.guard {
+                Some(guard) => guard.set(&what.guarded),
+                None => Ok(()),
+            },
+            Part::SourceRanges => match &mut self.doorkeeper {
+                Some(doorkeeper) => doorkeeper.set(&what.source_ranges),
+                None => Ok(()),
+            },
+        }
     }
 
     fn is_owned(&self) -> bool {
         self.guard.as_ref().is_none_or(Guard::is_owned)
+            && self.doorkeeper.as_ref().is_none_or(Doorkeeper::is_owned)
     }
-}
-
-/// With the table that could not be set.
-fn named(table: &str, result: io::Result<()>) -> io::Result<()> {
-    result.map_err(|error| io::Error::new(error.kind(), format!("table {table}: {error}")))
 }

@@ -2,7 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use l2::linux::{guard::Guarded, handover::Own, source_ranges::Endpoint};
+use l2::linux::{
+    guard::Guarded,
+    handover::Own,
+    source_ranges::{Admitted, Endpoint},
+};
 
 use super::*;
 
@@ -18,6 +22,8 @@ struct Scripted {
     /// It fails so often, and then no more.
     failures: usize,
     is_owned: bool,
+    /// It cannot hold source ranges.
+    has_no_lists: bool,
     slowness: Duration,
 }
 
@@ -28,6 +34,7 @@ impl Scripted {
             asked,
             failures: 0,
             is_owned: true,
+            has_no_lists: false,
             slowness: Duration::ZERO,
         };
         (filter, seen)
@@ -50,8 +57,12 @@ impl Filter for Scripted {
         self.answer(Asked::Table(change.table().to_owned()))
     }
 
-    fn watch(&mut self, what: &Watch) -> io::Result<()> {
-        self.answer(Asked::Guard(what.guarded.addresses.len()))
+    fn watch(&mut self, part: Part, what: &Watch) -> io::Result<()> {
+        match part {
+            Part::Guard => self.answer(Asked::Guard(what.guarded.addresses.len())),
+            Part::SourceRanges if self.has_no_lists => Err(io::Error::other("no such sets")),
+            Part::SourceRanges => Ok(()),
+        }
     }
 
     fn is_owned(&self) -> bool {
@@ -99,8 +110,8 @@ fn limited(addresses: u8, source: u8) -> Watch {
     };
     let source = IpAddr::from([192, 0, 2, source]);
     let mut watch = guarded(addresses, 1);
-    let admitted = &mut watch.source_ranges.admitted;
-    admitted.insert(endpoint, vec![(source, source)]);
+    let admitted = Admitted::from([(endpoint, vec![(source, source)])]);
+    watch.source_ranges.admitted = admitted.into();
     watch
 }
 
@@ -160,7 +171,7 @@ fn who_guards_more_waits_and_who_guards_less_does_not() {
         (guarded(1, 1), false),
         (guarded(1, 2), true),
         (limited(1, 7), true),
-        (limited(1, 8), true),
+        (limited(1, 8), false),
         (guarded(1, 1), false),
         (guarded(0, 1), false),
     ] {
@@ -196,12 +207,12 @@ fn a_failure_that_nobody_waits_for_is_told() {
     filter.failures = 2;
     let mut desk = Desk::new(filter, PACE);
     let (awaited, answer) = job(Task::Change(pass_on("a")));
-    assert!(desk.make(awaited).is_none());
+    assert!(desk.make(awaited).is_empty());
     assert!(answer.recv().unwrap().is_err());
     let (late, answer) = job(Task::Change(pass_on("b")));
     drop(answer);
     let told = desk.make(late);
-    assert!(matches!(&told, Some(Remark::Late { table, .. }) if table == "b"));
+    assert!(matches!(told.as_slice(), [Remark::Late { table, .. }] if table == "b"));
 }
 
 #[test]
@@ -212,11 +223,13 @@ fn a_guard_that_fails_is_told_once_and_once_that_it_works_again() {
         filter.is_owned = is_owned;
         let mut desk = Desk::new(filter, PACE);
         let (first, _answer) = job(Task::Watch(guarded(1, 1)));
-        assert!(matches!(desk.make(first), Some(Remark::Unwatched(_))));
-        assert!(desk.set_watch().is_none());
+        let told = desk.make(first);
+        assert!(matches!(told.as_slice(), [Remark::Refused(Part::Guard, _)]));
+        assert!(desk.set_watch().is_empty());
         assert!(desk.again.is_some());
-        assert!(matches!(desk.set_watch(), Some(Remark::WatchedAgain)));
-        assert!(desk.set_watch().is_none());
+        let told = desk.set_watch();
+        assert!(matches!(told.as_slice(), [Remark::SetAgain(Part::Guard)]));
+        assert!(desk.set_watch().is_empty());
         // Where others may remove it, it is set again all the same.
         assert_eq!(desk.again.is_some(), !is_owned);
     }
@@ -249,9 +262,25 @@ fn a_guard_is_set_again_after_a_failure_and_where_others_may_remove_it() {
 fn what_cannot_be_taken_away_at_the_end_is_told() {
     let (filter, _seen) = Scripted::new();
     let mut desk = Desk::new(filter, PACE);
-    assert!(desk.leave().is_none());
+    assert!(desk.leave().is_empty());
     let (job, _answer) = job(Task::Watch(guarded(1, 1)));
-    assert!(desk.make(job).is_none());
+    assert!(desk.make(job).is_empty());
     desk.filter.failures = 1;
-    assert!(matches!(desk.leave(), Some(Remark::Left(_))));
+    assert!(matches!(desk.leave().as_slice(), [Remark::Left(_)]));
+}
+
+#[test]
+fn a_kernel_without_lists_of_ranges_guards_all_the_same() {
+    let (mut filter, seen) = Scripted::new();
+    filter.has_no_lists = true;
+    let mut desk = Desk::new(filter, PACE);
+    let (first, _answer) = job(Task::Watch(limited(1, 7)));
+    let told = desk.make(first);
+    assert!(matches!(
+        told.as_slice(),
+        [Remark::Refused(Part::SourceRanges, _)]
+    ));
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), [Asked::Guard(1)]);
+    assert!(desk.again.is_some(), "it is tried again");
+    assert!(desk.set_watch().is_empty(), "and told once");
 }
