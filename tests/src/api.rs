@@ -100,7 +100,7 @@ impl<'a> Api<'a> {
         );
         let answer = self.cluster.lab.within(Place::Operator, || {
             let mut stream = TcpStream::connect_timeout(&PROXY, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(ANSWER))?;
             stream.write_all(request.as_bytes())?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
@@ -137,6 +137,8 @@ fn understand(answer: &str) -> Result<Value> {
 /// In the operator's network namespace, which nobody else is in.
 const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8011);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// With hundreds of requests at a time one waits for the others.
+const ANSWER: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ pub fn run(
     let metallb = wanted.then(bundle::metallb);
     let mut ours = Vec::new();
     if contestants.contains(&Contestant::Lbnode) {
-        ours = measure(cluster, Contestant::Lbnode, cases, amount)?;
+        ours = measure(cluster, Contestant::Lbnode, cases, amount);
     }
     let metallb = match metallb {
         None => return Ok(ours),
@@ -143,7 +143,7 @@ pub fn run(
         return Ok(ours);
     }
     replace_by_metallb(cluster, &metallb)?;
-    let theirs = measure(cluster, Contestant::Metallb, &cases, amount)?;
+    let theirs = measure(cluster, Contestant::Metallb, &cases, amount);
     Ok(side_by_side(ours, theirs))
 }
 
@@ -167,69 +167,129 @@ fn side_by_side(ours: Vec<Row>, theirs: Vec<Row>) -> Vec<Row> {
     rows
 }
 
+/// What of the cases can be measured; what cannot is told, and the others go on.
 fn measure(
     cluster: &Cluster<'_>,
     contestant: Contestant,
     cases: &[Case],
     amount: Amount,
-) -> Result<Vec<Row>> {
-    let setting = Setting {
-        cluster,
-        contestant,
-        audience: Audience::Everybody,
+) -> Vec<Row> {
+    let mut session = Session {
+        setting: Setting {
+            cluster,
+            contestant,
+            audience: Audience::Everybody,
+        },
+        amount,
+        latencies: None,
+        together: None,
     };
-    let name = contestant.to_string();
-    let (mut latencies, mut together) = (None, None);
     let mut rows = Vec::new();
     for case in Case::all().iter().filter(|case| cases.contains(case)) {
         tool::say(format_args!("{case}, {contestant}"));
-        let once: Box<dyn Fn() -> Result<Trial>> = match case {
-            Case::Fault(fault) => Box::new(|| trial(setting, *fault)),
-            Case::SecondCableCut => Box::new(|| second_cable_cut(setting)),
+        match session.rows(*case) {
+            Ok(some) => {
+                for row in &some {
+                    let Row {
+                        metric,
+                        value,
+                        unit,
+                        ..
+                    } = row;
+                    tool::say(format_args!(
+                        "{case}, {contestant}: {metric} {value:.1} {unit}"
+                    ));
+                }
+                rows.extend(some);
+            }
+            Err(error) => {
+                tool::say(format_args!(
+                    "{case}, {contestant}: not measured: {error:#}"
+                ));
+            }
+        }
+    }
+    rows
+}
+
+/// One contestant's, with what was measured in one go for several cases.
+struct Session<'a> {
+    setting: Setting<'a>,
+    amount: Amount,
+    latencies: Option<Latencies>,
+    together: Option<Crowd>,
+}
+
+impl Session<'_> {
+    fn rows(&mut self, case: Case) -> Result<Vec<Row>> {
+        let Self {
+            setting, amount, ..
+        } = *self;
+        let Setting {
+            cluster,
+            contestant,
+            ..
+        } = setting;
+        let name = contestant.to_string();
+        match case {
+            Case::Fault(fault) => self.faults(case, || trial(setting, fault)),
+            Case::SecondCableCut => self.faults(case, || second_cable_cut(setting)),
             Case::PowerCutTuned => {
                 tune(cluster)?;
-                Box::new(|| trial(setting, Fault::PowerCut))
+                self.faults(case, || trial(setting, Fault::PowerCut))
             }
             Case::PoolEdit => {
                 contestant.settle(cluster)?;
                 let times = control::pool_edits(cluster, contestant, amount.edits)?;
-                rows.extend(percentiles(case, &name, &times));
-                continue;
+                Ok(percentiles(case, &name, &times))
             }
             Case::CreateToStatus | Case::CreateToConnect | Case::DeleteToSilent => {
-                if latencies.is_none() {
+                if self.latencies.is_none() {
                     contestant.settle(cluster)?;
-                    latencies = Some(control::create_and_delete(cluster, amount.services)?);
+                    let latencies = control::create_and_delete(cluster, amount.services)?;
+                    self.latencies = Some(latencies);
                 }
-                let times = latencies
-                    .as_ref()
-                    .map(|latencies| of_case(*case, latencies));
-                rows.extend(percentiles(case, &name, times.unwrap_or_default()));
-                continue;
+                let times = self.latencies.as_ref();
+                let times = times.map(|latencies| of_case(case, latencies));
+                Ok(percentiles(case, &name, times.unwrap_or_default()))
             }
             Case::CrowdToStatus | Case::CrowdToConnect => {
-                if together.is_none() {
+                if self.together.is_none() {
                     contestant.settle(cluster)?;
                     let crowd = crowd::create_at_once(cluster, contestant, amount.faults)?;
-                    together = Some(crowd);
+                    self.together = Some(crowd);
                 }
-                let times = together.as_ref().map(|crowd| of_crowd(*case, crowd));
+                let times = self.together.as_ref().map(|crowd| of_crowd(case, crowd));
                 let times = times.unwrap_or_default();
-                rows.extend(percentiles(case, &name, times));
+                let mut rows = percentiles(case, &name, times);
                 let row = Row::percentile(&case.to_string(), &name, "max_ms", "ms", 1.0, times);
                 rows.extend(row);
-                continue;
+                Ok(rows)
             }
-        };
-        let mut trials = Vec::new();
-        for _ in 0..amount.faults {
-            let trial = once()?;
-            tool::say(&trial);
-            trials.push(trial);
         }
-        rows.extend(figures(case, &name, &trials));
     }
-    Ok(rows)
+
+    /// Those that went well: one that did not is told.
+    fn faults(&self, case: Case, once: impl Fn() -> Result<Trial>) -> Result<Vec<Row>> {
+        let mut trials = Vec::new();
+        let mut last = None;
+        for _ in 0..self.amount.faults {
+            match once() {
+                Ok(trial) => {
+                    tool::say(&trial);
+                    trials.push(trial);
+                }
+                Err(error) => {
+                    tool::say(format_args!("{case}: one was not measured: {error:#}"));
+                    last = Some(error);
+                }
+            }
+        }
+        match last.filter(|_| trials.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(figures(case, &self.setting.contestant.to_string(), &trials)),
+        }
+    }
 }
 
 /// What was measured in one go, told apart.
@@ -248,7 +308,7 @@ fn of_crowd(case: Case, crowd: &Crowd) -> &[f64] {
     }
 }
 
-fn percentiles(case: &Case, contestant: &str, times: &[f64]) -> Vec<Row> {
+fn percentiles(case: Case, contestant: &str, times: &[f64]) -> Vec<Row> {
     let row = |metric: &str, part: f64| {
         Row::percentile(&case.to_string(), contestant, metric, "ms", part, times)
     };
@@ -259,7 +319,7 @@ fn percentiles(case: &Case, contestant: &str, times: &[f64]) -> Vec<Row> {
 }
 
 /// The client behind the router has the plain names; that without an ARP entry `cold_…`.
-fn figures(case: &Case, contestant: &str, trials: &[Trial]) -> Vec<Row> {
+fn figures(case: Case, contestant: &str, trials: &[Trial]) -> Vec<Row> {
     let row = |metric: &str, unit: &str, rounds: Vec<f64>| {
         Row::of(&case.to_string(), contestant, metric, unit, &rounds)
     };
@@ -406,7 +466,7 @@ mod tests {
     fn each_client_has_its_rows() {
         let case = Case::Fault(Fault::PowerCut);
         let rows = figures(
-            &case,
+            case,
             "lbnode",
             &[one(10, true), one(30, true), one(20, true)],
         );
@@ -420,7 +480,7 @@ mod tests {
         assert_eq!(value("cold_last_failure_ms"), Some((40.0, 3)));
         assert_eq!(value("cold_failed_connections"), Some((9.0, 3)));
         assert_eq!(value("udp_gap_ms"), Some((3.0, 3)));
-        assert_eq!(figures(&case, "lbnode", &[one(10, false)]).len(), 3);
+        assert_eq!(figures(case, "lbnode", &[one(10, false)]).len(), 3);
     }
 
     #[test]
