@@ -211,12 +211,23 @@ grep -qsx 'packages begun' /var/lib/lbctl/ledger && say packages begun
 sed -n 's/^\([0-9a-f]\{64\}\) /loaded=sha256:\1 /p' /var/lib/lbctl/loaded 2>/dev/null
 
 # put_file.sh notes the checksum of what it wrote: as long as inode, size and time of change are the same, so is
-# the content, and nothing large is read again.
-for path; do
-  [ -f "$path" ] || continue
-  stamp=$(stat -c '%i %s %.9Y' "$path")
-  sum=$(awk -v stamp="$stamp" 'substr($0, 66) == stamp { print $1; exit }' /var/lib/lbctl/sums 2>/dev/null)
-  [ -n "$sum" ] || sum=$(sha256sum <"$path") || continue
-  say file "sha256:${sum%% *} $(stat -c '%a %i' "$path") $path"
+# the content, and nothing large is read again. A few programs for all files, not some for each.
+count=$#
+for path; do [ -f "$path" ] && set -- "$@" "$path"; done
+shift "$count"
+[ $# = 0 ] || stat -c '%i %s %.9Y %a %n' "$@" | awk '
+  BEGIN {
+    while ((getline line <"/var/lib/lbctl/sums") > 0) {
+      stamp = substr(line, 66)
+      if (!(stamp in known)) known[stamp] = substr(line, 1, 64)
+    }
+  }
+  {
+    stamp = $1 " " $2 " " $3; inode = $1; mode = $4
+    sub(/^[^ ]+ [^ ]+ [^ ]+ [^ ]+ /, "")
+    print (stamp in known ? known[stamp] : "-"), mode, inode, $0
+  }' | while read -r sum mode inode path; do
+  [ "$sum" != - ] || sum=$(sha256sum <"$path") || continue
+  say file "sha256:${sum%% *} $mode $inode $path"
 done
 say end 1
