@@ -299,7 +299,7 @@ fn asked_elsewhere(
 }
 
 /// One request over a connection that stays; the name of the pod that answers.
-fn ask(stream: &mut TcpStream) -> Result<String> {
+pub(crate) fn ask(stream: &mut TcpStream) -> Result<String> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /hostname HTTP/1.1\r\nHost: web\r\n\r\n")?;
     let mut text = String::new();

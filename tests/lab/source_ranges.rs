@@ -1,6 +1,5 @@
 //! `loadBalancerSourceRanges` and its older annotation, at the node that has the address.
 
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use lab_tests::service::{Web, get};
 use lab_tests::{Place, patience};
 
 use crate::runner::{Context, Scenario};
+use crate::services::ask;
 
 /// On the shared cluster.
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -136,17 +136,6 @@ fn refused(cluster: &Cluster<'_>, address: Ipv4Addr) -> Result<u64> {
 
 fn target(address: Ipv4Addr) -> SocketAddr {
     (address, 80).into()
-}
-
-/// A request over a connection that stays.
-fn ask(stream: &mut TcpStream) -> Result<()> {
-    stream.set_read_timeout(Some(5 * TIMEOUT))?;
-    stream.write_all(b"GET /hostname HTTP/1.1\r\nHost: web\r\n\r\n")?;
-    let mut buffer = [0; 1024];
-    let read = stream.read(&mut buffer)?;
-    let answer = String::from_utf8_lossy(buffer.get(..read).unwrap_or_default());
-    ensure!(answer.starts_with("HTTP/1.1 200"), "it answers {answer:?}");
-    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures real time")]

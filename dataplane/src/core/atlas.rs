@@ -82,6 +82,25 @@ pub struct Exposed {
     pub addresses: Vec<IpAddr>,
 }
 
+/// Who may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Some Service has no list.
+    Everyone,
+    /// Who is in one of these.
+    From(Vec<AddressRange>),
+}
+
+impl Access {
+    /// Whether `source` may.
+    pub fn admits(&self, source: IpAddr) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::From(ranges) => ranges.iter().any(|range| range.contains(source)),
+        }
+    }
+}
+
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -262,12 +281,16 @@ impl Atlas {
         self.endpoints_of(key).any(|endpoint| endpoint.ready)
     }
 
-    /// Whether `source` may connect to some Service at `address`.
-    pub fn admits(&self, address: IpAddr, source: IpAddr) -> bool {
-        self.services_at(address).any(|(_, exposed)| {
-            let ranges = exposed.source_ranges.as_ref();
-            ranges.is_none_or(|ranges| ranges.iter().any(|range| range.contains(source)))
-        })
+    /// Who may connect to some Service at `address`.
+    pub fn access(&self, address: IpAddr) -> Access {
+        let mut ranges = Vec::new();
+        for (_, exposed) in self.services_at(address) {
+            match &exposed.source_ranges {
+                None => return Access::Everyone,
+                Some(some) => ranges.extend_from_slice(some),
+            }
+        }
+        Access::From(ranges)
     }
 
     fn endpoints_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Endpoint> {
@@ -515,9 +538,9 @@ mod tests {
         };
         atlas.set_service(&ServiceKey::new("a", "one"), Some(closed));
         let (address, outside) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
-        assert!(atlas.admits(address, IpAddr::from([10, 9, 1, 1])));
-        assert!(!atlas.admits(address, outside));
+        assert!(atlas.access(address).admits(IpAddr::from([10, 9, 1, 1])));
+        assert!(!atlas.access(address).admits(outside));
         atlas.set_service(&ServiceKey::new("a", "two"), Some(exposed(&["10.0.0.1"])));
-        assert!(atlas.admits(address, outside));
+        assert!(atlas.access(address).admits(outside));
     }
 }

@@ -13,11 +13,10 @@ use tokio::sync::mpsc::Receiver;
 use super::{KEYS, admission::admitted, inbox::Message, slot::Orders};
 use crate::{
     core::{
-        atlas::{Advertisement, Atlas},
+        atlas::{Access, Advertisement, Atlas},
         ownership::Directory,
         peers::keys::MINIMUM_SECRET,
         pool::Pool,
-        range::AddressRange,
         service::ServiceKey,
     },
     k8s::follow::News,
@@ -35,22 +34,6 @@ pub(super) struct Brief {
     pub(super) healthy: BTreeMap<IpAddr, Access>,
     /// Ports that are not for everyone.
     pub(super) admitted: Arc<Admitted>,
-}
-
-/// Who may connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Access {
-    Everyone,
-    From(Vec<AddressRange>),
-}
-
-impl Access {
-    pub(super) fn admits(&self, source: IpAddr) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::From(ranges) => ranges.iter().any(|range| range.contains(source)),
-        }
-    }
 }
 
 /// Messages taken in before a brief is made.
@@ -218,7 +201,7 @@ impl Briefing {
             .keys()
             .filter(|address| self.atlas.is_healthy(**address));
         let healthy = healthy
-            .map(|address| (*address, self.access(*address)))
+            .map(|address| (*address, self.atlas.access(*address)))
             .collect();
         let own = self.atlas.node(&self.node);
         Brief {
@@ -228,17 +211,6 @@ impl Briefing {
             admitted: Arc::clone(&self.admitted),
             directory,
         }
-    }
-
-    fn access(&self, address: IpAddr) -> Access {
-        let mut ranges = Vec::new();
-        for (_, exposed) in self.atlas.services_at(address) {
-            match &exposed.source_ranges {
-                None => return Access::Everyone,
-                Some(some) => ranges.extend_from_slice(some),
-            }
-        }
-        Access::From(ranges)
     }
 }
 

@@ -12,7 +12,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::Register;
 
@@ -20,7 +19,7 @@ use super::expression::{Field, Set, count, discard, is_protocol, way_out};
 use super::layout::{Layout, interfaces, number, octets};
 use super::nftables::{Batch, Entry, Family};
 use super::own_table::{Contents, OwnTable};
-use super::set_keys::Key;
+use super::set_keys::{FOR_EVER, Key};
 
 /// What is guarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,8 +150,6 @@ const SEGMENTS: Set = Set {
     number: 2,
 };
 const AS_MANY_AS_COME: usize = 0;
-/// Keys stay until the table goes.
-const FOR_EVER: Duration = Duration::ZERO;
 /// What is routed to others, after kube-proxy's rejections.
 const ROUTED: Entry = Entry {
     hook: 2,

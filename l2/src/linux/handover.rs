@@ -194,12 +194,9 @@ fn pass_on_rules(table: &str, what: &PassOn) -> Batch {
     if what.own == Own::Begun {
         let (kind, len) = layout.with_port();
         let keys = Keys {
-            kind,
-            len,
             size: MOST_BEGUN,
             dynamic: true,
-            is_number: false,
-            ranges_of: &[],
+            ..Keys::plain(kind, len)
         };
         let remembered = what.grace + REMEMBERED_LONGER;
         batch.set(BEGUN.name, BEGUN.number, keys, remembered);

@@ -7,10 +7,7 @@ use netlink_packet_netfilter::nftables::Register;
 
 use super::expression::{Field, Set};
 use super::nftables::{Batch, Family};
-use super::set_keys::{Key, Keys};
-
-/// Addresses in one message: the kernel's limit is 64 KiB.
-const MOST_IN_A_MESSAGE: usize = 1000;
+use super::set_keys::{FOR_EVER, Key, Keys};
 
 /// `nft`'s numbers of what sets hold, for `nft list`.
 mod kind {
@@ -85,36 +82,26 @@ impl Layout {
     /// Adds a set of addresses, which leave it by themselves after `timeout`; zero: they stay. A `size` of zero: as many as come.
     pub(super) fn addresses(self, batch: &mut Batch, set: Set, size: usize, timeout: Duration) {
         let keys = Keys {
-            kind: self.kind,
-            len: self.len,
             size: u32::try_from(size).unwrap_or(u32::MAX),
-            dynamic: false,
-            is_number: false,
-            ranges_of: &[],
+            ..Keys::plain(self.kind, self.len)
         };
         batch.set(set.name, set.number, keys, timeout);
     }
 }
 
-/// Puts addresses into a set.
+/// Puts addresses into a set: a few, so that one message holds them.
 pub(super) fn fill(batch: &mut Batch, set: Set, addresses: &[IpAddr]) {
-    for some in addresses.chunks(MOST_IN_A_MESSAGE) {
-        let keys = some.iter().copied().map(octets).map(Key::from);
-        batch.elements(set.name, set.number, keys);
-    }
+    let keys = addresses.iter().copied().map(octets).map(Key::from);
+    batch.elements(set.name, set.number, keys);
 }
 
 /// Adds a set of interfaces, by index, which stay in it.
 pub(super) fn interfaces(batch: &mut Batch, set: Set) {
     let keys = Keys {
-        kind: kind::INTERFACE,
-        len: 4,
-        size: 0,
-        dynamic: false,
         is_number: true,
-        ranges_of: &[],
+        ..Keys::plain(kind::INTERFACE, 4)
     };
-    batch.set(set.name, set.number, keys, Duration::ZERO);
+    batch.set(set.name, set.number, keys, FOR_EVER);
 }
 
 /// An interface as a set holds it.

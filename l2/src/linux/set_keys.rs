@@ -1,5 +1,7 @@
 //! What sets of the packet filter hold.
 
+use std::time::Duration;
+
 use netlink_packet_core::{DefaultNla, Emitable as _};
 use netlink_packet_netfilter::nftables::{DataAttribute, SetElementAttribute};
 
@@ -18,6 +20,23 @@ pub(super) struct Keys {
     /// Bytes of each part of a key, when the set holds ranges of such keys; empty: single keys (Linux 5.6).
     pub(super) ranges_of: &'static [u8],
 }
+
+impl Keys {
+    /// Single keys as packets have them, as many as come.
+    pub(super) const fn plain(kind: u32, len: u32) -> Self {
+        Self {
+            kind,
+            len,
+            size: 0,
+            dynamic: false,
+            is_number: false,
+            ranges_of: &[],
+        }
+    }
+}
+
+/// Keys stay until the table goes.
+pub(super) const FOR_EVER: Duration = Duration::ZERO;
 
 /// A key of a set, or everything from one to another, in each of their parts.
 #[derive(Debug, Clone, PartialEq, Eq)]

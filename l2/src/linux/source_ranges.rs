@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::Register;
 
@@ -19,7 +18,7 @@ use super::expression::{
 use super::layout::{Layout, interfaces, number, octets};
 use super::nftables::{Batch, Entry, Family};
 use super::own_table::{Difference, OwnTable, is_any_of};
-use super::set_keys::{Key, Keys};
+use super::set_keys::{FOR_EVER, Key, Keys};
 
 /// A port at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,18 +82,26 @@ impl Doorkeeper {
     pub fn set(&mut self, what: &SourceRanges) -> io::Result<()> {
         let mut result = Ok(());
         for family in [Family::Ipv4, Family::Ipv6] {
-            let mut done = self.set_family(family, what);
-            if done.is_err() {
-                // It is made anew, and at once if somebody has removed it.
-                self.table.forget(family);
-                let removed = |error: &io::Error| is_any_of(error, &[libc::ENOENT]);
-                if done.as_ref().is_err_and(removed) {
-                    done = self.set_family(family, what);
-                }
+            let mut done = self.set_or_forget(family, what);
+            // Somebody has removed it.
+            if done
+                .as_ref()
+                .is_err_and(|error| is_any_of(error, &[libc::ENOENT]))
+            {
+                done = self.set_or_forget(family, what);
             }
             result = result.and(done);
         }
         result
+    }
+
+    /// After an error it is not known what is there: the next table takes its place.
+    fn set_or_forget(&mut self, family: Family, what: &SourceRanges) -> io::Result<()> {
+        let done = self.set_family(family, what);
+        if done.is_err() {
+            self.table.forget(family);
+        }
+        done
     }
 
     fn set_family(&mut self, family: Family, what: &SourceRanges) -> io::Result<()> {
@@ -185,21 +192,12 @@ fn rules(batch: &mut Batch, family: Family) {
     const STRANGERS: &str = "strangers";
     let layout = Layout::of(family);
     let (kind, len) = layout.with_protocol_and_port();
-    let keys = Keys {
-        kind,
-        len,
-        size: 0,
-        dynamic: false,
-        is_number: false,
-        ranges_of: &[],
-    };
+    let keys = Keys::plain(kind, len);
     batch.set(LIMITED.name, LIMITED.number, keys, FOR_EVER);
     let (kind, len, ranges_of) = layout.with_protocol_port_and_address();
     let keys = Keys {
-        kind,
-        len,
         ranges_of,
-        ..keys
+        ..Keys::plain(kind, len)
     };
     batch.set(ADMITTED.name, ADMITTED.number, keys, FOR_EVER);
     interfaces(batch, SEGMENTS);
@@ -243,8 +241,6 @@ const SEGMENTS: Set = Set {
     name: "segments",
     number: 3,
 };
-/// Keys stay until the table goes.
-const FOR_EVER: Duration = Duration::ZERO;
 /// Before routing: after what is passed on to a predecessor (-150), before kube-proxy's lists (-110) and its translation (-100).
 const ARRIVALS: Entry = Entry {
     hook: 0,

@@ -19,11 +19,12 @@ use l2::{
 use super::{BURST, EARS, Segment, packet_filter::Watch};
 use crate::{
     core::{
+        atlas::Access,
         responder::{self, Addresses, Answered, Verdict},
         segment::Interface,
         speaker::Speaker,
     },
-    speaker::{briefing::Access, ears::Ears},
+    speaker::ears::Ears,
 };
 
 impl Segment {

@@ -28,13 +28,13 @@ use self::{
 };
 use super::{
     Settings,
-    briefing::Access,
     bulletin::Bulletin,
     ears::Ears,
     slot::{Order, Standing},
 };
 use crate::core::{
     announcements::Due,
+    atlas::Access,
     conflict::Conflicts,
     echo::EchoBudget,
     peers::{
