@@ -51,17 +51,23 @@ enum Bench {
 ///
 /// When something cannot be built, brought up or measured.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut gaps = Vec::new();
     let (name, rows) = match &args.bench {
         Bench::Failover { runs, cases, keep } => ("failover", failover(*runs, cases, *keep)?),
         Bench::Ipam(args) => ("ipam", bench_ipam::run(args)?),
         Bench::Lifecycle(args) => ("lifecycle", bench_lifecycle::run(args)?),
         Bench::Proxy(args) => ("proxy", bench_proxy::run(args)?),
-        Bench::Service(args) => ("service", bench_service::run(args)?),
+        Bench::Service(args) => ("service", bench_service::run(args, &mut gaps)?),
     };
     ensure!(!rows.is_empty(), "nothing was measured");
     let file = figures::publish(name, &rows)?;
     say::result(figures::table(&rows));
     say::progress(format_args!("written to {}", file.display()));
+    ensure!(
+        gaps.is_empty(),
+        "not everything was measured:\n  {}",
+        gaps.join("\n  ")
+    );
     Ok(ExitCode::SUCCESS)
 }
 

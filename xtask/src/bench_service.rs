@@ -69,11 +69,11 @@ impl FromStr for Case {
 
 const BARE: &str = "create_to_status/bare";
 
-/// Measures the cases.
+/// Measures the cases; what cannot be measured on a cluster is noted in `gaps`.
 ///
 /// # Errors
 /// When something cannot be built, brought up or measured.
-pub(crate) fn run(args: &Args) -> Result<Vec<Row>> {
+pub(crate) fn run(args: &Args, gaps: &mut Vec<String>) -> Result<Vec<Row>> {
     let all = Case::all();
     let cases = if args.cases.is_empty() {
         &all
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Row>> {
     });
     let on_cluster: Vec<service::Case> = on_cluster.collect();
     if !on_cluster.is_empty() {
-        rows.extend(cluster(args, contestants, &on_cluster)?);
+        rows.extend(cluster(args, contestants, &on_cluster, gaps)?);
     }
     Ok(rows)
 }
@@ -121,7 +121,12 @@ fn bare(runs: usize) -> Result<Vec<Row>> {
 }
 
 /// Brings up a cluster of three machines that all serve addresses, and measures on it.
-fn cluster(args: &Args, contestants: &[Contestant], cases: &[service::Case]) -> Result<Vec<Row>> {
+fn cluster(
+    args: &Args,
+    contestants: &[Contestant],
+    cases: &[service::Case],
+    gaps: &mut Vec<String>,
+) -> Result<Vec<Row>> {
     let programs = bench::built()?;
     let lab = Lab::open("bench")?;
     // An earlier run may have left it with MetalLB.
@@ -135,7 +140,7 @@ fn cluster(args: &Args, contestants: &[Contestant], cases: &[service::Case]) -> 
         services,
         edits: services / 2,
     };
-    let rows = service::run(&cluster, contestants, cases, amount)?;
+    let rows = service::run(&cluster, contestants, cases, amount, gaps)?;
     if !args.keep {
         lab.down()?;
     }

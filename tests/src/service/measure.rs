@@ -106,22 +106,24 @@ pub struct Amount {
     pub edits: usize,
 }
 
-/// Measures the cases for each of the contestants, ours first; the cluster is with the last of them afterwards.
+/// Measures the cases for each of the contestants, ours first; the cluster is with the last of them afterwards. What cannot be
+/// measured is told and noted in `gaps`, and the rest goes on.
 ///
 /// # Errors
-/// When something cannot be brought up or measured. Where MetalLB cannot be had, the rows say why.
+/// When MetalLB cannot be brought up. Where it cannot be had, the rows say why.
 pub fn run(
     cluster: &Cluster<'_>,
     contestants: &[Contestant],
     cases: &[Case],
     amount: Amount,
+    gaps: &mut Vec<String>,
 ) -> Result<Vec<Row>> {
     // Compiled before anything is measured.
     let wanted = contestants.contains(&Contestant::Metallb);
     let metallb = wanted.then(bundle::metallb);
     let mut ours = Vec::new();
     if contestants.contains(&Contestant::Lbnode) {
-        ours = measure(cluster, Contestant::Lbnode, cases, amount);
+        ours = measure(cluster, Contestant::Lbnode, cases, amount, gaps);
     }
     let metallb = match metallb {
         None => return Ok(ours),
@@ -143,7 +145,7 @@ pub fn run(
         return Ok(ours);
     }
     replace_by_metallb(cluster, &metallb)?;
-    let theirs = measure(cluster, Contestant::Metallb, &cases, amount);
+    let theirs = measure(cluster, Contestant::Metallb, &cases, amount, gaps);
     Ok(side_by_side(ours, theirs))
 }
 
@@ -167,12 +169,12 @@ fn side_by_side(ours: Vec<Row>, theirs: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-/// What of the cases can be measured; what cannot is told, and the others go on.
 fn measure(
     cluster: &Cluster<'_>,
     contestant: Contestant,
     cases: &[Case],
     amount: Amount,
+    gaps: &mut Vec<String>,
 ) -> Vec<Row> {
     let mut session = Session {
         setting: Setting {
@@ -183,6 +185,7 @@ fn measure(
         amount,
         latencies: None,
         together: None,
+        gaps,
     };
     let mut rows = Vec::new();
     for case in Case::all().iter().filter(|case| cases.contains(case)) {
@@ -202,11 +205,7 @@ fn measure(
                 }
                 rows.extend(some);
             }
-            Err(error) => {
-                tool::say(format_args!(
-                    "{case}, {contestant}: not measured: {error:#}"
-                ));
-            }
+            Err(error) => session.note(*case, &error),
         }
     }
     rows
@@ -218,13 +217,20 @@ struct Session<'a> {
     amount: Amount,
     latencies: Option<Latencies>,
     together: Option<Crowd>,
+    /// What could not be measured.
+    gaps: &'a mut Vec<String>,
 }
 
 impl Session<'_> {
+    fn note(&mut self, case: Case, error: &anyhow::Error) {
+        let contestant = self.setting.contestant;
+        let gap = format!("{case}, {contestant}: not measured: {error:#}");
+        tool::say(&gap);
+        self.gaps.push(gap);
+    }
+
     fn rows(&mut self, case: Case) -> Result<Vec<Row>> {
-        let Self {
-            setting, amount, ..
-        } = *self;
+        let (setting, amount) = (self.setting, self.amount);
         let Setting {
             cluster,
             contestant,
@@ -232,11 +238,11 @@ impl Session<'_> {
         } = setting;
         let name = contestant.to_string();
         match case {
-            Case::Fault(fault) => self.faults(case, || trial(setting, fault)),
-            Case::SecondCableCut => self.faults(case, || second_cable_cut(setting)),
+            Case::Fault(fault) => Ok(self.faults(case, || trial(setting, fault))),
+            Case::SecondCableCut => Ok(self.faults(case, || second_cable_cut(setting))),
             Case::PowerCutTuned => {
                 tune(cluster)?;
-                self.faults(case, || trial(setting, Fault::PowerCut))
+                Ok(self.faults(case, || trial(setting, Fault::PowerCut)))
             }
             Case::PoolEdit => {
                 contestant.settle(cluster)?;
@@ -269,26 +275,19 @@ impl Session<'_> {
         }
     }
 
-    /// Those that went well: one that did not is told.
-    fn faults(&self, case: Case, once: impl Fn() -> Result<Trial>) -> Result<Vec<Row>> {
+    /// Of the trials that went well.
+    fn faults(&mut self, case: Case, once: impl Fn() -> Result<Trial>) -> Vec<Row> {
         let mut trials = Vec::new();
-        let mut last = None;
         for _ in 0..self.amount.faults {
             match once() {
                 Ok(trial) => {
                     tool::say(&trial);
                     trials.push(trial);
                 }
-                Err(error) => {
-                    tool::say(format_args!("{case}: one was not measured: {error:#}"));
-                    last = Some(error);
-                }
+                Err(error) => self.note(case, &error),
             }
         }
-        match last.filter(|_| trials.is_empty()) {
-            Some(error) => Err(error),
-            None => Ok(figures(case, &self.setting.contestant.to_string(), &trials)),
-        }
+        figures(case, &self.setting.contestant.to_string(), &trials)
     }
 }
 
