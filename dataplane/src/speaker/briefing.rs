@@ -91,11 +91,13 @@ impl Briefing {
         let mut messages = Vec::with_capacity(BATCH);
         let mut last = None;
         while inbox.recv_many(&mut messages, BATCH).await > 0 {
+            let was_complete = self.is_complete();
             let mut news = false;
             for message in messages.drain(..) {
                 news |= self.handle(message);
             }
-            if news && self.synced.len() == KINDS {
+            // Whichever kind is the last to be listed, perhaps with nothing in it, makes the first brief.
+            if self.is_complete() && (news || !was_complete) {
                 let brief = self.brief();
                 if last.as_ref() != Some(&brief) {
                     self.orders.brief(brief.clone());
@@ -106,20 +108,34 @@ impl Briefing {
         }
     }
 
-    /// Takes a message in; whether it may change the brief.
+    /// Everything has been listed.
+    fn is_complete(&self) -> bool {
+        self.synced.len() == KINDS
+    }
+
+    /// Takes a message in; whether it may change a brief.
     fn handle(&mut self, message: Message) -> bool {
         match message {
             Message::Service(News::Object(key, exposed)) => {
                 self.atlas.set_service(&key, exposed.flatten());
                 self.services_changed = true;
             }
-            Message::Service(news) => return self.note("Service", &news),
+            Message::Service(news) => {
+                self.note("Service", &news);
+                return false;
+            }
             Message::Node(News::Object(key, node)) => self.atlas.set_node(&key.name, node),
-            Message::Node(news) => return self.note("Node", &news),
+            Message::Node(news) => {
+                self.note("Node", &news);
+                return false;
+            }
             Message::Slice(News::Object(key, slice)) => {
                 self.atlas.set_slice(&key, slice.flatten());
             }
-            Message::Slice(news) => return self.note("EndpointSlice", &news),
+            Message::Slice(news) => {
+                self.note("EndpointSlice", &news);
+                return false;
+            }
             Message::Pool(news) => {
                 self.note("AddressPool", &news);
                 return set(&mut self.pools, news) && self.refresh_pools();
@@ -129,14 +145,13 @@ impl Briefing {
                 return set(&mut self.metallb_pools, news) && self.refresh_pools();
             }
             Message::Advertisement(news) => {
-                let synced = self.note("L2Advertisement", &news);
-                return set(&mut self.advertisements, news) && self.refresh_advertisements()
-                    || synced;
+                self.note("L2Advertisement", &news);
+                return set(&mut self.advertisements, news) && self.refresh_advertisements();
             }
             Message::MetalLbAdvertisement(news) => {
-                let synced = self.note("L2Advertisement (metallb.io)", &news);
+                self.note("L2Advertisement (metallb.io)", &news);
                 let changed = set(&mut self.metallb_advertisements, news);
-                return changed && self.refresh_advertisements() || synced;
+                return changed && self.refresh_advertisements();
             }
             Message::Keys(news) => {
                 self.handle_keys(news);
@@ -167,8 +182,10 @@ impl Briefing {
         }
     }
 
-    fn note<T>(&mut self, kind: &'static str, news: &News<T>) -> bool {
-        matches!(news, News::Synced | News::Absent) && self.synced.insert(kind)
+    fn note<T>(&mut self, kind: &'static str, news: &News<T>) {
+        if matches!(news, News::Synced | News::Absent) {
+            self.synced.insert(kind);
+        }
     }
 
     fn refresh_pools(&mut self) -> bool {
@@ -241,6 +258,44 @@ mod tests {
     fn missing(readiness: &Readiness) -> Vec<String> {
         let missing = readiness.missing();
         missing.into_iter().map(|one| one.name).collect()
+    }
+
+    /// The end of the first list of each kind. What is not installed is absent.
+    fn ends_of_lists() -> Vec<Message> {
+        vec![
+            Message::Service(News::Synced),
+            Message::Node(News::Synced),
+            Message::Slice(News::Synced),
+            Message::Pool(News::Synced),
+            Message::MetalLbPool(News::Absent),
+            Message::Advertisement(News::Synced),
+            Message::MetalLbAdvertisement(News::Absent),
+        ]
+    }
+
+    #[tokio::test]
+    async fn whichever_kind_is_listed_last_the_speaker_is_briefed_and_ready() {
+        for last in 0..KINDS {
+            let readiness = Readiness::new();
+            let latches = Latches {
+                objects: readiness.latch("addresses"),
+                keys: Readiness::new().latch("keys"),
+            };
+            let (orders, mut standing) = slot().unwrap();
+            let (sender, inbox) = mpsc::channel(1);
+            let work = Briefing::new("n1".to_owned(), orders, latches).work(inbox);
+            let work = tokio::spawn(work);
+            let mut ends = ends_of_lists();
+            ends.rotate_left(last + 1);
+            for (told, end) in ends.into_iter().enumerate() {
+                assert!(!readiness.is_ready(), "{told} of {KINDS}");
+                sender.send(end).await.unwrap();
+            }
+            drop(sender);
+            work.await.unwrap();
+            assert!(readiness.is_ready(), "the {last}. is the last");
+            assert!(standing.take().brief.is_some(), "the {last}. is the last");
+        }
     }
 
     #[tokio::test]
