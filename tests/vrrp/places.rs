@@ -20,6 +20,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         on_top(&arena, "r1", "10.98.0.2/24", VLAN)?;
         works(&arena, context)
     }),
+    ("x14_both_families_of_a_file_move_together", both_families),
     ("x14_follows_an_interface_made_anew_or_renamed", anew),
     ("x15_an_own_address_that_goes_is_a_fault", address_goes),
     ("p34_the_same_vrid_on_another_interface_is_not_heard", apart),
@@ -98,6 +99,44 @@ fn works(arena: &Arena, context: &Context) -> Result<()> {
     thread::sleep(Duration::from_secs(1));
     ensure!(arena.owners()? == [1], "{:?}", arena.owners()?);
     Ok(())
+}
+
+/// The file knows no IPv6 address of the nodes: `::` lives where the IPv4 router of the group does.
+fn both_families(context: &Context) -> Result<()> {
+    let arena = Arena::build(2)?;
+    let start = |index: usize, priority: u8| {
+        let setup = Setup {
+            priority,
+            routers: 2,
+            both_families: true,
+            ..Setup::default()
+        };
+        Router::start(
+            &arena,
+            index,
+            &Maker::Lbnode(context.lbnode.clone()),
+            &setup,
+        )
+    };
+    let owned_by = |index: usize, router: &Router| {
+        let owned = |ipv6| arena.wait_until_owner(ipv6, &[index], PATIENCE);
+        owned(false)
+            .and_then(|()| owned(true))
+            .with_context(|| router.log())
+    };
+    let mut first = start(0, 200)?;
+    owned_by(0, &first)?;
+    let second = start(1, 100)?;
+    thread::sleep(Duration::from_secs(1));
+    owned_by(0, &first)?;
+    first.stop()?;
+    owned_by(1, &second)?;
+    drop(first);
+    let first = start(0, 200)?;
+    thread::sleep(Duration::from_secs(1));
+    owned_by(1, &second)?;
+    arena.cut(1)?;
+    owned_by(0, &first)
 }
 
 /// Its own address finds the interface, whatever its name and index.

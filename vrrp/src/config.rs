@@ -9,6 +9,7 @@ use cluster_config::node::vrrp::{ChecksumForm, GarpForm, ProtocolVersion, Tuning
 
 use crate::hand_over;
 use crate::health::HealthPlan;
+pub use crate::place::RouterPlan;
 use crate::proto::packet::{Outgoing, is_link_local};
 use crate::proto::{
     AdvertInterval, AnnounceSettings, ChecksumSeen, Family, GroupSettings, MemberSettings,
@@ -35,21 +36,6 @@ pub struct GroupPlan {
     pub settings: GroupSettings,
     /// For the host, one per member.
     pub routers: Vec<RouterPlan>,
-}
-
-/// Where a router lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouterPlan {
-    /// Interface by name; `None`: the one that holds the source address.
-    pub interface: Option<String>,
-    /// The node's own address.
-    pub source: IpAddr,
-    /// Whether adverts are multicast (an IPv6 one then comes from the link-local address).
-    pub multicast: bool,
-    /// The addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Identifier.
-    pub vrid: u8,
 }
 
 /// What is wrong with a file.
@@ -176,9 +162,11 @@ impl Reader {
             let text = format!("{} is outside 2–100", tuning.down_factor);
             self.problem(format!("{place}.tuning.downFactor"), text);
         }
+        let mut siblings = routers.iter().map(|(_, router)| *router);
+        let sibling = siblings.find(|router| router.source_address.is_ipv4());
         let members: Vec<_> = routers
             .iter()
-            .filter_map(|(index, router)| self.member(*index, router))
+            .filter_map(|(index, router)| self.member(*index, router, sibling))
             .collect();
         let (interval, priority) = (interval?, priority?);
         self.timing(&place, first, tuning);
@@ -272,8 +260,21 @@ impl Reader {
         &mut self,
         index: usize,
         router: &VirtualRouter,
+        sibling: Option<&VirtualRouter>,
     ) -> Option<(MemberSettings, RouterPlan)> {
         let place = format!("routers[{index}]");
+        // Its own address says where it lives, or that of the router that it moves together with.
+        let anchor = if router.source_address.is_unspecified() {
+            sibling
+        } else {
+            Some(router)
+        };
+        let interface = router.interface.clone();
+        let interface = interface.or_else(|| anchor.and_then(|one| one.interface.clone()));
+        if anchor.is_none() && interface.is_none() {
+            let text = "`::` needs `interface`, or an IPv4 router of the same group";
+            self.problem(format!("{place}.sourceAddress"), text);
+        }
         let vrid = Vrid::try_from(router.virtual_router_id);
         let vrid = self.range(&format!("{place}.virtualRouterID"), vrid)?;
         let family = Family::of(router.source_address);
@@ -334,7 +335,8 @@ impl Reader {
             password,
         };
         let plan = RouterPlan {
-            interface: router.interface.clone(),
+            interface,
+            anchor: anchor.map_or(router.source_address, |one| one.source_address),
             source: router.source_address,
             multicast: router.peers.is_empty(),
             addresses,

@@ -5,7 +5,33 @@ use std::net::IpAddr;
 use l2::linux::link::{Interface, Links};
 use l2::wire::MacAddr;
 
-use crate::config::RouterPlan;
+/// Where a router lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouterPlan {
+    /// Interface by name; `None`: the one that holds `anchor`.
+    pub interface: Option<String>,
+    /// An address that the node has there: its own, or where that is `::` the one of the group's IPv4 router.
+    pub anchor: IpAddr,
+    /// The node's own address; `::`: the link-local one of the interface.
+    pub source: IpAddr,
+    /// Whether adverts are multicast (an IPv6 one then comes from the link-local address).
+    pub multicast: bool,
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Identifier.
+    pub vrid: u8,
+}
+
+impl RouterPlan {
+    /// The address that its packets come from.
+    pub(crate) fn speaks_from(&self, interface: &Interface) -> Option<IpAddr> {
+        if self.source.is_ipv6() && (self.multicast || self.source.is_unspecified()) {
+            interface.link_local()
+        } else {
+            Some(self.source)
+        }
+    }
+}
 
 /// Where a router's packets come from and go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +60,7 @@ impl Place {
 pub(crate) fn home<'a>(router: &RouterPlan, links: &'a Links) -> Option<&'a Interface> {
     match &router.interface {
         Some(name) => links.by_name(name),
-        None => links.holding(router.source),
+        None => links.holding(router.anchor),
     }
 }
 
@@ -43,35 +69,28 @@ pub(crate) fn place(router: &RouterPlan, links: &Links) -> Result<Place, String>
     let Some(interface) = home(router, links) else {
         return Err(match &router.interface {
             Some(name) => format!("interface `{name}` does not exist"),
-            None => format!("no interface holds {}", router.source),
+            None => format!("no interface holds {}", router.anchor),
         });
     };
     let name = &interface.name;
     if !interface.up {
         return Err(format!("interface `{name}` is down or has no carrier"));
     }
-    let held = interface
-        .addresses
-        .iter()
-        .find(|found| found.held.address == router.source);
-    match held {
-        None => return Err(format!("{} is not on interface `{name}`", router.source)),
-        Some(found) if found.tentative => {
-            return Err(format!(
-                "{} is still being checked for duplicates",
-                router.source
-            ));
-        }
-        Some(_) => {}
-    }
-    let prefix_len = held.map_or(0, |found| found.prefix_len);
-    let source = if router.multicast && router.source.is_ipv6() {
-        interface
-            .link_local()
-            .ok_or_else(|| format!("interface `{name}` has no link-local address"))?
+    let link_local = || format!("interface `{name}` has no link-local address");
+    let own = if router.source.is_unspecified() {
+        router.speaks_from(interface).ok_or_else(link_local)?
     } else {
         router.source
     };
+    let mut addresses = interface.addresses.iter();
+    let Some(held) = addresses.find(|found| found.held.address == own) else {
+        return Err(format!("{own} is not on interface `{name}`"));
+    };
+    if held.tentative {
+        return Err(format!("{own} is still being checked for duplicates"));
+    }
+    let source = router.speaks_from(interface).ok_or_else(link_local)?;
+    let prefix_len = held.prefix_len;
     Ok(Place {
         interface: name.clone(),
         index: interface.index,

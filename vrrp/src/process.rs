@@ -204,6 +204,7 @@ fn is_same_place(old: &GroupPlan, new: &GroupPlan) -> bool {
             .map(|router| {
                 (
                     router.interface.clone(),
+                    router.anchor,
                     router.source,
                     router.multicast,
                     router.vrid,

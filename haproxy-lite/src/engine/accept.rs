@@ -63,6 +63,8 @@ impl Worker {
         }
         self.table = table;
         self.resume_accepting();
+        // The new table may have room for more.
+        self.serve_waiting();
     }
 
     /// Whoever waits at a listener that is about to be closed is still let in.

@@ -90,6 +90,12 @@ impl Flow {
         self.sink_full = false;
     }
 
+    /// What was read and not yet taken.
+    pub(crate) fn held(&self) -> Vec<u8> {
+        let held = self.held.as_deref();
+        held.map_or_else(Vec::new, |held| held.bytes[held.sent..].to_vec())
+    }
+
     /// Bytes wait for the sink.
     pub(crate) fn is_blocked(&self) -> bool {
         self.held.is_some() || self.pipe.as_ref().is_some_and(|p| !p.is_empty())

@@ -71,6 +71,8 @@ impl Worker {
             opening.deadline = deadline;
         }
         self.hedges.session_began();
+        // Those who have given up have left their places behind, and may have been the only ones.
+        self.serve_waiting();
         if !self.waiting.is_empty() {
             return self.wait_for_room(key);
         }

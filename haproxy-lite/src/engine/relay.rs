@@ -138,6 +138,8 @@ impl Worker {
             return false;
         };
         let before = session.up.moved();
+        // What another server did not take goes first, and is not in the buffer that all flows share.
+        let held = session.marks.repeatable.then(|| session.up.held());
         let prompt = &mut session.marks.server_prompt;
         let hurry = |moved| {
             if moved > 0 && !*prompt {
@@ -168,7 +170,8 @@ impl Worker {
             }
             Turn::Blocked => self.stop_repeating(key),
             Turn::Waiting | Turn::More if moved > 0 && session.marks.repeatable => {
-                self.remember_hello(key, usize::try_from(moved).unwrap_or(0));
+                let held = held.unwrap_or_default();
+                self.remember_hello(key, &held, usize::try_from(moved).unwrap_or(0));
             }
             Turn::Waiting | Turn::More => {}
         }

@@ -13,8 +13,9 @@ use crate::core::client_hello::{FirstBytes, classify};
 use crate::core::termination::Termination;
 
 impl Worker {
-    /// Remembers the first bytes of a client for as long as they may be repeated.
-    pub(super) fn remember_hello(&mut self, key: Key, sent: usize) {
+    /// Remembers the first bytes of a client for as long as they may be repeated: `sent` of them have just left, first those that
+    /// were held before, then what was read in the same turn.
+    pub(super) fn remember_hello(&mut self, key: Key, held: &[u8], sent: usize) {
         let deadline = self.now + millis(self.table.settings.connect);
         let spare = match self.sessions.get_mut(key) {
             Some(session) if session.opening.is_none() => Some(self.spare_opening()),
@@ -32,7 +33,9 @@ impl Worker {
         let Some(opening) = &mut session.opening else {
             return;
         };
-        opening.hello.extend_from_slice(&self.gear.scratch[..sent]);
+        let read = sent.saturating_sub(held.len());
+        opening.hello.extend_from_slice(held);
+        opening.hello.extend_from_slice(&self.gear.scratch[..read]);
         match classify(&opening.hello) {
             FirstBytes::Partial => {}
             FirstBytes::LoneClientHello => {

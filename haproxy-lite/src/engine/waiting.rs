@@ -28,6 +28,8 @@ impl Worker {
         self.waiting.push_back(key);
         // A client that gives up must not keep its place.
         self.watch_client(key);
+        // Room that became free before it counted as waiting was not announced to it.
+        self.serve_waiting();
     }
 
     /// Gives rooms that have become free to those who waited longest.

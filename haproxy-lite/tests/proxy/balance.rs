@@ -116,7 +116,7 @@ fn full_servers_let_the_next_wait_in_a_bounded_queue() {
         .top("threads: 1");
     let proxy = Proxy::start(config);
     let first = held(proxy.front()).1;
-    let _second = held(proxy.front());
+    let second = held(proxy.front());
     let mut third = connect(proxy.front());
     third.write_all(b"who\n").unwrap();
     proxy.wait_until("the third waits", |status| status["totals"]["waiting"] == 1);
@@ -144,6 +144,13 @@ fn full_servers_let_the_next_wait_in_a_bounded_queue() {
         (&1.into(), &1.into())
     );
     assert_eq!(proxy.status()["totals"]["waiting"], 0);
+    // Nobody waits when there is room again, and whoever gave up has no place any more.
+    drop(second);
+    let mut sixth = connect(proxy.front());
+    sixth.write_all(b"who\n").unwrap();
+    let start = clock();
+    assert_eq!(read_line(&mut sixth), "a");
+    assert!(start.elapsed().as_millis() < 300, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -87,8 +87,10 @@ impl Links {
                     |known: &Found| known.held == held && known.prefix_len == found.prefix_len;
                 match interface.addresses.iter_mut().find(|known| same(known)) {
                     Some(known) => {
+                        // It can be used from now on, or no longer: as news as a new one.
+                        let changed = known.tentative != found.tentative;
                         *known = found;
-                        None
+                        changed.then_some(Change::Added(held))
                     }
                     None => {
                         interface.addresses.push(found);

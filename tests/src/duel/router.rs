@@ -35,6 +35,8 @@ pub struct Setup {
     pub multicast: bool,
     /// IPv6 instead of IPv4.
     pub ipv6: bool,
+    /// As `lbctl` writes it for two families: beside each IPv4 router an IPv6 one whose own address is `::`. Ours alone.
+    pub both_families: bool,
     /// The form of the IPv4 checksum that ours sends: `auto`, `rfc` or `keepalived`. keepalived 2.2 has one.
     pub checksum: &'static str,
     /// How many routers there are.
@@ -67,6 +69,7 @@ impl Default for Setup {
             version_2: false,
             multicast: false,
             ipv6: false,
+            both_families: false,
             checksum: "auto",
             routers: 3,
             count: 1,
@@ -290,6 +293,15 @@ fn lbnode_yaml(index: usize, setup: &Setup) -> String {
         if setup.ipv6 && !setup.multicast {
             // What keepalived 2.2 sends over IPv6 to one peer has the kernel's hop limit.
             text.push_str("      minimumTtl: 64\n");
+        }
+        if setup.both_families {
+            text.push_str(&format!(
+                "  - name: api-{number}-v6\n    virtualRouterID: {}\n    priority: {}\n    sourceAddress: \"::\"\n    addresses: [\"{VIP6}\"]\n    advertisementIntervalMillis: {}\n    preempt: {}\n    garpRepeat: 5\n    garpRefreshSeconds: 60\n    tuning: {{group: g{number}}}\n",
+                vrid(number),
+                setup.priority,
+                setup.interval,
+                setup.preempt,
+            ));
         }
     }
     if let Some(grace) = setup.grace {

@@ -134,6 +134,33 @@ fn an_ipv6_router_gets_a_link_local_address_first() {
 }
 
 #[test]
+fn an_ipv6_router_without_an_address_lives_where_that_of_its_group_does() {
+    let with = |change: &dyn Fn(&mut VrrpConfig)| {
+        let mut config = config();
+        let mut second = config.routers[0].clone();
+        second.source_address = "::".parse().unwrap();
+        second.peers.clear();
+        second.addresses = vec!["fd00::100".parse().unwrap()];
+        config.routers.push(second);
+        change(&mut config);
+        Plan::new(&config, 1)
+    };
+    let lives = |plan: Plan| {
+        let router = plan.groups[0].routers.last().cloned().unwrap();
+        (router.interface, router.anchor.to_string())
+    };
+    let beside = with(&|_| {}).unwrap();
+    assert_eq!(lives(beside), (None, "10.0.0.1".to_owned()));
+    let named = with(&|config| config.routers[0].interface = Some("lan0".to_owned())).unwrap();
+    assert_eq!(lives(named).0.as_deref(), Some("lan0"));
+    let alone = with(&|config| drop(config.routers.remove(0))).unwrap_err();
+    assert_eq!(
+        alone[0].to_string(),
+        "routers[0].sourceAddress: `::` needs `interface`, or an IPv4 router of the same group"
+    );
+}
+
+#[test]
 fn more_addresses_than_fit_are_warned_of() {
     let mut config = config();
     let addresses = (0..300_u32).map(|index| IpAddr::V4((0x0a01_0000 + index).into()));

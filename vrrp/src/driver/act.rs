@@ -108,5 +108,6 @@ impl Driver {
             self.waiting.remove(&(id, member));
         }
         self.host.send(HostCommand::Retire { group: id });
+        (self.notice)(&self.groups);
     }
 }

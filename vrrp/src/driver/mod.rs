@@ -240,6 +240,7 @@ impl Driver {
         for id in gone {
             self.input(id, Input::Stop);
         }
+        (self.notice)(&self.groups);
     }
 
     /// Opens the sockets of a router and tells its group that it has a link; tries again when the kernel
@@ -252,6 +253,7 @@ impl Driver {
             return;
         };
         let (vrid, addresses) = (member.vrid.into(), member.addresses.clone());
+        let mut again = None;
         let link = match self
             .ports
             .attach(&self.poller, key, &place, vrid, &addresses)
@@ -264,8 +266,7 @@ impl Driver {
             }
             Err(error) => {
                 let detail = format!("sockets on `{}`: {error}", place.interface);
-                self.retry_at = Some(now().after(RETRY));
-                self.waiting.insert(key, place);
+                again = Some(place);
                 Link::Lost { detail }
             }
         };
@@ -276,6 +277,11 @@ impl Driver {
                 link,
             },
         );
+        // After the loss was told: whatever waited before is over with it.
+        if let Some(place) = again {
+            self.retry_at = Some(now().after(RETRY));
+            self.waiting.insert(key, place);
+        }
     }
 
     fn fire_timers(&mut self) {

@@ -50,7 +50,7 @@ impl Ears {
                 ears.push(Ear {
                     receiver,
                     vrid: router.vrid,
-                    own: router.source,
+                    own: router.speaks_from(interface).unwrap_or(router.source),
                     peers,
                 });
             }

@@ -28,11 +28,7 @@ pub(super) fn say_farewell(groups: &[GroupPlan], held: &BTreeSet<IpAddr>) {
             let Some(interface) = home(router, &links) else {
                 continue;
             };
-            let source = if router.multicast && router.source.is_ipv6() {
-                interface.link_local().unwrap_or(router.source)
-            } else {
-                router.source
-            };
+            let source = router.speaks_from(interface).unwrap_or(router.source);
             let sender = RawSender::open(&interface.name, interface.index, PROTOCOL, source);
             let Ok(sender) = sender else { continue };
             let all = [group(member.family)];

@@ -110,6 +110,25 @@ fn a_lost_link_of_one_family_is_told_on_the_other() {
 }
 
 #[test]
+fn with_both_links_lost_nothing_is_due_for_ever() {
+    let mut own = dual(100);
+    own.link_debounce = ms(200);
+    let mut rig = Rig::started(own);
+    rig.become_active();
+    for member in 0..2 {
+        let link = Link::Lost {
+            detail: "the cable is out".to_owned(),
+        };
+        rig.input(Input::Link { member, link });
+    }
+    let now = rig.now.after(ms(500));
+    rig.group.handle_timeout(now, now);
+    assert_eq!(rig.state(), State::Fault);
+    let due = rig.group.poll_timeout();
+    assert!(due.is_none_or(|at| at > now), "due at {due:?} for ever");
+}
+
+#[test]
 fn both_families_advertise_in_step() {
     let mut rig = Rig::started(dual(100));
     rig.become_active();

@@ -86,12 +86,17 @@ impl Group {
         if self.members.iter().any(Member::link_is_unknown) {
             return Some(Why::LinkUnknown);
         }
+        let mut lost = None;
         for (index, member) in self.members.iter_mut().enumerate() {
             if let Some(detail) = member.lost_for_good(now, self.settings.link_debounce) {
-                let detail = format!("{}: {detail}", self.settings.members[index].name);
+                let name = &self.settings.members[index].name;
+                lost.get_or_insert_with(|| format!("{name}: {detail}"));
+                // Each of them: what is not given up stays due.
                 member.give_up_link();
-                return Some(Why::LinkLost { detail });
             }
+        }
+        if let Some(detail) = lost {
+            return Some(Why::LinkLost { detail });
         }
         if let Some((_, detail)) = &self.refused {
             return Some(Why::AddressesRefused {
