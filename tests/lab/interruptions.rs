@@ -40,26 +40,26 @@ const KILLED_AFTER: [Duration; 5] = [
 ];
 
 /// Asked to end, `create` finishes the step it is at: `kubeadm init` is done then, and the next run, which does not
-/// know the secrets of this one, uploads the certificates anew before it joins the others.
-const GENTLY: [(&str, Signal); 8] = [
+/// know the secrets of this one, uploads the certificates anew before it joins the others; killed there, so does the one after.
+const GENTLY: [(&str, Signal); 9] = [
     (COPY, Signal::SIGINT),
     (IMPORT, Signal::SIGINT),
     (MANIFEST, Signal::SIGINT),
     (INIT, Signal::SIGINT),
+    (UPLOAD, Signal::SIGKILL),
     (UPLOAD, Signal::SIGINT),
     (JOIN, Signal::SIGINT),
     (ROUTES, Signal::SIGINT),
     (LABELS, Signal::SIGINT),
 ];
 
-/// Killed in `kubeadm init`, the next run begins that anew and has its secrets; killed in a join, it does not.
-const NOT_GENTLY: [(&str, Signal); 8] = [
+/// Killed in a join, what the machines had begun may go on to its end: the next run has nothing to upload then.
+const NOT_GENTLY: [(&str, Signal); 7] = [
     (COPY, Signal::SIGKILL),
     (IMPORT, Signal::SIGKILL),
     (MANIFEST, Signal::SIGKILL),
     (INIT, Signal::SIGKILL),
     (JOIN, Signal::SIGKILL),
-    (UPLOAD, Signal::SIGKILL),
     (ROUTES, Signal::SIGKILL),
     (LABELS, Signal::SIGKILL),
 ];
