@@ -360,7 +360,7 @@ fn build_tool() -> Result<PathBuf> {
         "proxy_bench",
     ];
     cargo::run(cargo::command(&arguments))?;
-    Ok(cargo::root().join("target/lab/examples/proxy_bench"))
+    Ok(cargo::target_dir().join("lab/examples/proxy_bench"))
 }
 
 /// Orders that differ from round to round.

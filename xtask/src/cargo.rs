@@ -64,6 +64,12 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
+/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, or `target`.
+pub(crate) fn target_dir() -> PathBuf {
+    let dir = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(dir)
+}
+
 fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()

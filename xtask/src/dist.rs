@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 pub(crate) fn build(profile: Profile) -> Result<Dist> {
     let root = cargo::root();
     let name = profile.name();
-    let target_dir = target_dir(&root);
+    let target_dir = cargo::target_dir();
 
     let triple = static_triple()?;
     say::progress(format!(
@@ -121,10 +121,6 @@ fn static_triple() -> Result<String> {
         "x86_64" | "aarch64" => Ok(format!("{ARCH}-unknown-linux-gnu")),
         other => bail!("the programs are built for x86_64 and aarch64, this machine is {other}"),
     }
-}
-
-fn target_dir(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
 fn size(program: &Path) -> Result<u64> {

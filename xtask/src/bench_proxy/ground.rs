@@ -37,6 +37,10 @@ impl Ground {
         ip(&["netns", "add", &switch]).context("network namespaces need root")?;
         ip(&["-n", &switch, "link", "add", "bridge", "type", "bridge"])?;
         ip(&["-n", &switch, "link", "set", "bridge", "up"])?;
+        run(ground
+            .inside("switch", "sysctl")
+            .arg("-eqw")
+            .args(SWITCH_SETTINGS))?;
         ground.add("client", CLIENT)?;
         ground.add("proxy", PROXY)?;
         for (number, address) in SERVERS.iter().enumerate() {
@@ -164,4 +168,13 @@ const SETTINGS: &[&str] = &[
     "net.core.somaxconn=16384",
     "net.ipv4.tcp_slow_start_after_idle=0",
     "net.ipv4.ip_local_reserved_ports=7000-7099",
+    // Where nothing is lost all are alike but for their cost: BBR, which some hosts prefer, sets a timer for almost every
+    // segment. This is the one that every kernel has and allows in every namespace.
+    "net.ipv4.tcp_congestion_control=reno",
+];
+/// Of the bridge, where the kernel has them: a switch asks no packet filter.
+const SWITCH_SETTINGS: &[&str] = &[
+    "net.bridge.bridge-nf-call-iptables=0",
+    "net.bridge.bridge-nf-call-ip6tables=0",
+    "net.bridge.bridge-nf-call-arptables=0",
 ];
