@@ -157,6 +157,19 @@ impl HealthPolicy {
         }
     }
 
+    /// Of a node that serves unchecked until now: it is well until a check fails.
+    pub(crate) fn well() -> Self {
+        let good = Level {
+            good: Some(true),
+            ..Level::default()
+        };
+        Self {
+            live: good.clone(),
+            ready: good,
+            ..Self::new(1, 1)
+        }
+    }
+
     /// Somebody else may have the addresses: whatever the checks say, the node waits until they are silent.
     pub(crate) fn stand_back(&mut self) {
         self.standing = Some(StandBack::default());

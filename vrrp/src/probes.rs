@@ -46,7 +46,7 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// Cancel-safe: it keeps nothing that a restart would miss except the history of the checks.
 pub(crate) async fn run(
-    plans: watch::Receiver<Option<HealthPlan>>,
+    mut plans: watch::Receiver<Option<HealthPlan>>,
     view: SharedView,
     report: impl Fn(Health),
     stop: CancellationToken,
@@ -55,21 +55,42 @@ pub(crate) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(level(plans.clone(), results.clone(), Level::Live));
     tasks.spawn(level(plans.clone(), results.clone(), Level::Ready));
-    let mut policy = HealthPolicy::new(1, 1);
     let begun = plans.borrow().clone();
+    let mut policy = match begun {
+        Some(_) => HealthPolicy::new(1, 1),
+        None => HealthPolicy::well(),
+    };
     let routers = begun.map_or_else(Vec::new, |plan| plan.stand_back);
     if !routers.is_empty() {
         policy.stand_back();
         stand_back(routers, results.clone());
     }
     let mut last = None;
+    let mut tell = |policy: &HealthPolicy, verdict: Health| {
+        let changed = last.as_ref() != Some(&verdict);
+        note(&view, policy, &verdict, changed);
+        if changed {
+            report(verdict.clone());
+        }
+        last = Some(verdict);
+    };
     loop {
         let result = tokio::select! {
             () = stop.cancelled() => return,
-            Some(result) = inbox.recv() => result,
+            Some(result) = inbox.recv() => Some(result),
+            changed = plans.changed() => match changed {
+                Ok(()) => None,
+                Err(_) => return,
+            },
         };
         let plan = plans.borrow().clone();
-        let Some(plan) = plan else { continue };
+        let Some(plan) = plan else {
+            // Nothing is tracked any more, and what was found before is history.
+            policy = HealthPolicy::well();
+            tell(&policy, policy.verdict());
+            continue;
+        };
+        let Some(result) = result else { continue };
         policy.reconfigure(plan.fall, plan.rise);
         if plan.stand_back.is_empty() {
             policy.stand_forth();
@@ -90,13 +111,7 @@ pub(crate) async fn run(
             Finding::Round(round) => policy.handle_round(round),
         }
         while tasks.try_join_next().is_some() {}
-        let verdict = policy.verdict();
-        let changed = last.as_ref() != Some(&verdict);
-        note(&view, &policy, &verdict, changed);
-        if changed {
-            report(verdict.clone());
-            last = Some(verdict);
-        }
+        tell(&policy, policy.verdict());
     }
 }
 
@@ -225,4 +240,71 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use daemon::tls::ServerName;
+
+    use super::*;
+
+    /// A proxy and an API server that are well, until `stop` is cancelled.
+    fn serve(stop: CancellationToken) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/livez", listener.local_addr().unwrap());
+        listener.set_nonblocking(true).unwrap();
+        thread::spawn(move || {
+            while !stop.is_cancelled() {
+                thread::sleep(Duration::from_millis(2));
+                let Ok((mut client, _)) = listener.accept() else {
+                    continue;
+                };
+                client.set_nonblocking(false).unwrap();
+                let _ = client.read(&mut [0; 1024]);
+                let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+        });
+        url
+    }
+
+    /// A node that failed its last check would otherwise have no address for ever.
+    #[tokio::test]
+    async fn who_is_not_tracked_any_more_is_well() {
+        let well = CancellationToken::new();
+        let url = serve(well.clone());
+        let plan = HealthPlan {
+            live: url.parse().unwrap(),
+            ready: url.parse().unwrap(),
+            ca_file: "none".into(),
+            server_name: ServerName::try_from("localhost").unwrap(),
+            peers: Vec::new(),
+            interval: Duration::from_millis(50),
+            fall: 1,
+            rise: 1,
+            stand_back: Vec::new(),
+        };
+        let (plans, watched) = watch::channel(Some(plan.clone()));
+        let (told, mut heard) = mpsc::channel(16);
+        let report = move |health| told.try_send(health).unwrap();
+        let view = SharedView::default();
+        let probing = run(watched, view, report, CancellationToken::new());
+        let story = async {
+            assert_eq!(heard.recv().await, Some(Health::Unknown));
+            assert_eq!(heard.recv().await, Some(Health::Good));
+            well.cancel();
+            assert!(matches!(heard.recv().await, Some(Health::Bad { .. })));
+            plans.send_replace(None);
+            assert_eq!(heard.recv().await, Some(Health::Good));
+            // Tracked anew it has until the first answer what it has.
+            plans.send_replace(Some(plan));
+            assert!(matches!(heard.recv().await, Some(Health::Bad { .. })));
+        };
+        tokio::select! {
+            () = probing => panic!("it goes on until it is stopped"),
+            done = tokio::time::timeout(Duration::from_secs(10), story) => done.unwrap(),
+        }
+    }
 }

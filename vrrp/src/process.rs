@@ -88,7 +88,11 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let host = Host::open(&first, stands_back, events.clone())
         .context("cannot read the network configuration")?;
     events.send(Event::Plan(first));
-    let host = spawn("host", HOST_PRIORITY, move || host.run(host_mail))?;
+    let ends = EndsRouter(events.clone());
+    let host = spawn("host", HOST_PRIORITY, move || {
+        let _ends = ends;
+        host.run(host_mail)
+    })?;
     let router = spawn("router", ROUTER_PRIORITY, move || driver.run())?;
     let serving = Serving {
         setup,
@@ -106,6 +110,16 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("the host thread panicked"))??;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// When the host thread ends, however it came to that, nobody puts addresses on interfaces or renews them any more: the router
+/// hands over and ends as well, and the supervisor starts both again.
+struct EndsRouter(Sender<Event>);
+
+impl Drop for EndsRouter {
+    fn drop(&mut self) {
+        self.0.send(Event::Stop);
+    }
 }
 
 /// The supervisor's end of standard input, and its death as a signal.

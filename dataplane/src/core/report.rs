@@ -44,36 +44,34 @@ pub struct Reports {
     reports: BTreeMap<String, Report>,
 }
 
+/// Addresses about which something else may have to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Affected {
+    /// These.
+    These(BTreeSet<IpAddr>),
+    /// All, also those that nobody has.
+    All,
+}
+
 impl Reports {
-    /// Sets what the speaker of `node` reports; `None`: it reports nothing any more. Returns the addresses
-    /// about which something may have changed.
-    pub fn set(&mut self, node: &str, report: Option<Report>) -> BTreeSet<IpAddr> {
+    /// Sets what the speaker of `node` reports; `None`: it reports nothing any more.
+    pub fn set(&mut self, node: &str, report: Option<Report>) -> Affected {
         let before = match report {
             Some(report) => self.reports.insert(node.to_owned(), report),
             None => self.reports.remove(node),
         };
-        let after = self.reports.get(node);
-        if before.as_ref() == after {
-            return BTreeSet::new();
-        }
-        let (empty, none) = (Report::default(), Report::default());
-        let (before, after) = (before.as_ref().unwrap_or(&empty), after.unwrap_or(&none));
-        let all_of = |report: &Report| report.addresses.keys().copied().collect::<BTreeSet<_>>();
+        let (before, after) = match (before, self.reports.get(node)) {
+            (None, None) => return Affected::These(BTreeSet::new()),
+            (Some(before), Some(after)) => (before, after),
+            // Of an address that nobody has it is told why: where it could be, and who hears whom.
+            _ => return Affected::All,
+        };
         if before.silent != after.silent || before.interfaces != after.interfaces {
-            return self
-                .reports
-                .values()
-                .flat_map(&all_of)
-                .chain(all_of(before))
-                .collect();
+            return Affected::All;
         }
-        let changed =
-            |address: &IpAddr| before.addresses.get(address) != after.addresses.get(address);
-        all_of(before)
-            .union(&all_of(after))
-            .copied()
-            .filter(|address| changed(address))
-            .collect()
+        let both = before.addresses.keys().chain(after.addresses.keys());
+        let changed = both.filter(|one| before.addresses.get(one) != after.addresses.get(one));
+        Affected::These(changed.copied().collect())
     }
 
     /// Whether no speaker reports anything.

@@ -95,7 +95,7 @@ pub struct AddressPoolSpec {
     pub disabled: bool,
     /// Lower comes first; 0 or absent comes last.
     #[serde(default)]
-    #[schemars(extend("format" = "int64"))]
+    #[schemars(range(max = 4_294_967_295_u32), extend("format" = "int64"))]
     pub priority: u32,
     /// Namespaces by name; together with `namespaceSelectors`; both absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -190,16 +190,24 @@ impl Node {
     pub(super) fn replug(&mut self, at: Duration) {
         let now = self.clock(at);
         let up = self.linked || self.flaw == Some(Flaw::NoLinkCheck);
-        let interface = Interface {
+        let eth0 = Interface {
             index: 1,
             name: "eth0".to_owned(),
             mac: [2; 6],
             up,
             networks: vec![(IpAddr::from([10, 0, 0, 0]), 16)],
         };
+        // It needs no cable.
+        let lo = Interface {
+            index: 2,
+            name: "lo".to_owned(),
+            mac: [0; 6],
+            up: true,
+            networks: vec![(IpAddr::from([127, 0, 0, 0]), 8)],
+        };
         self.wanted = None;
         if let Some(speaker) = &mut self.speaker {
-            speaker.handle_links(now, vec![interface]);
+            speaker.handle_links(now, vec![eth0, lo]);
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Ears {
     groups: Option<UdpSocket>,
     joined: BTreeSet<Ipv6Addr>,
     addresses: BTreeSet<IpAddr>,
+    /// Filters and groups are those of the addresses.
+    attuned: bool,
 }
 
 impl Ears {
@@ -69,21 +71,22 @@ impl Ears {
             index,
             mac,
             sockets: KINDS.iter().map(open).collect::<io::Result<_>>()?,
-            // A host without IPv6 has no groups.
-            groups: UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok(),
+            groups: None,
             joined: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            attuned: true,
         })
     }
 
-    /// Listens for what concerns `addresses`.
+    /// Listens for what concerns `addresses`; once more when it is called again after an error.
     ///
     /// # Errors
-    /// The kernel's, when a filter is refused.
+    /// The kernel's, when a filter is refused or a group cannot be joined.
     pub fn attune(&mut self, addresses: BTreeSet<IpAddr>) -> io::Result<()> {
-        if self.addresses == addresses {
+        if self.attuned && self.addresses == addresses {
             return Ok(());
         }
+        self.attuned = false;
         for (kind, socket) in KINDS.iter().zip(&self.sockets) {
             if let Err(error) = socket.refilter(&kind.filter(&addresses)) {
                 // Filters are charged to a memory that older kernels keep small (`net.core.optmem_max`).
@@ -91,20 +94,30 @@ impl Ears {
                 socket.refilter(&kind.of_all().0.keep())?;
             }
         }
-        self.join(&addresses);
         self.addresses = addresses;
+        self.join()?;
+        self.attuned = true;
         Ok(())
     }
 
-    fn join(&mut self, addresses: &BTreeSet<IpAddr>) {
-        let Some(socket) = &self.groups else { return };
-        let wanted: BTreeSet<Ipv6Addr> = addresses
+    /// Joins as many groups as can be joined.
+    fn join(&mut self) -> io::Result<()> {
+        let wanted: BTreeSet<Ipv6Addr> = self
+            .addresses
             .iter()
             .filter_map(|address| match address {
                 IpAddr::V6(v6) => Some(responder::group(*v6)),
                 IpAddr::V4(_) => None,
             })
             .collect();
+        if self.groups.is_none() && !wanted.is_empty() {
+            self.groups = Some(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?);
+        }
+        // A host without IPv6 needs none.
+        let Some(socket) = &self.groups else {
+            return Ok(());
+        };
+        let mut joined = Ok(());
         for group in self.joined.difference(&wanted) {
             // It may be gone with its interface.
             let _ = socket.leave_multicast_v6(group, self.index);
@@ -116,11 +129,10 @@ impl Ears {
             }
             match socket.join_multicast_v6(&group, self.index) {
                 Ok(()) => drop(self.joined.insert(group)),
-                Err(error) => {
-                    tracing::warn!(%group, %error, "cannot join a group: solicitations may not arrive");
-                }
+                Err(error) => joined = Err(error),
             }
         }
+        joined
     }
 
     pub(super) fn count(&self) -> u32 {

@@ -199,8 +199,24 @@ impl Notifications {
                     .collect(),
             )),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Vec::new())),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                self.forget()?;
+                Ok(None)
+            }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Throws away what is queued: it is older than everything that is read from now on, and would undo it. What is lost
+    /// meanwhile is as old.
+    fn forget(&self) -> io::Result<()> {
+        loop {
+            match self.socket.recv_from_full() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -169,6 +169,8 @@ impl Driver {
                     member,
                     place,
                 } => self.place((group, member), place),
+                // Who is leaving takes nothing up.
+                Event::Plan(_) if self.stopping => {}
                 Event::Plan(plans) => self.plan(&plans),
                 Event::Snapshot(asker) => {
                     let _ = asker.try_send(Snapshot::of(self));

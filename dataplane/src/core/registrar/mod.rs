@@ -31,7 +31,7 @@ use crate::core::{
     labels::Labels,
     ledger::{BlockId, Entries, Ledger},
     pool::Pool,
-    report::{Report, Reports},
+    report::{Affected, Report, Reports},
     service::ServiceKey,
 };
 
@@ -184,10 +184,11 @@ impl Registrar {
 
     /// What the speaker of a node reports; `None`: nothing any more.
     pub fn handle_report(&mut self, node: &str, report: Option<Report>) {
-        for address in self.reports.set(node, report) {
-            self.dirty
-                .extend(self.shown.get(&address).into_iter().flatten().cloned());
-        }
+        let shown: Vec<_> = match self.reports.set(node, report) {
+            Affected::These(these) => these.iter().filter_map(|one| self.shown.get(one)).collect(),
+            Affected::All => self.shown.values().collect(),
+        };
+        self.dirty.extend(shown.into_iter().flatten().cloned());
     }
 
     /// Changes the map of what should be announced, and looks at everybody whose announcement it may touch.

@@ -142,6 +142,42 @@ fn another_machine_that_answers_is_named() {
     );
 }
 
+/// Why nobody has an address is said of what all speakers report.
+#[test]
+fn what_is_said_of_addresses_that_nobody_has_follows_every_report() {
+    let mut reports = Reports::default();
+    let these = |addresses: &[IpAddr]| Affected::These(addresses.iter().copied().collect());
+    let unplugged = Report {
+        interfaces: Vec::new(),
+        ..report(&[])
+    };
+    let story = [
+        ("the first one", Some(report(&[])), Affected::All),
+        ("the same", Some(report(&[])), these(&[])),
+        (
+            "it has an address",
+            Some(owner(None, &[])),
+            these(&[ADDRESS]),
+        ),
+        (
+            "it misses another",
+            Some(owner(None, &["n2"])),
+            Affected::All,
+        ),
+        (
+            "it has no address",
+            Some(report(&["n2"])),
+            these(&[ADDRESS]),
+        ),
+        ("it has no interface", Some(unplugged), Affected::All),
+        ("it is gone", None, Affected::All),
+        ("it stays so", None, these(&[])),
+    ];
+    for (what, report, affected) in story {
+        assert_eq!(reports.set("n1", report), affected, "{what}");
+    }
+}
+
 #[test]
 fn two_speakers_that_do_not_hear_each_other_are_named() {
     let [announced, _] = told(&atlas(), [owner(None, &["n2"]), owner(None, &["n1"])]);

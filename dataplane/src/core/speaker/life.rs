@@ -146,18 +146,26 @@ mod tests {
         refresh: Duration::from_secs(60),
     };
 
+    /// What every node has: loopback, and a cable.
+    fn interfaces(cable_is_in: bool) -> Vec<Interface> {
+        let interface = |index, name: &str, up, network: [u8; 4], prefix| Interface {
+            index,
+            name: name.to_owned(),
+            mac: [u8::from(index > 1); 6],
+            up,
+            networks: vec![(IpAddr::from(network), prefix)],
+        };
+        vec![
+            interface(1, "lo", true, [127, 0, 0, 0], 8),
+            interface(2, "eth0", cable_is_in, [10, 0, 0, 0], 24),
+        ]
+    }
+
     /// A node that starts beside another one, which is silent.
     fn starting(now: Instant) -> Speaker {
         let mut speaker = Speaker::new(now, "a", 1, TIMING, 1);
         speaker.handle_keys(now, &BTreeMap::from([("k".to_owned(), vec![1; 32])]));
-        let interface = Interface {
-            index: 1,
-            name: "eth0".to_owned(),
-            mac: [2; 6],
-            up: true,
-            networks: vec![(IpAddr::from([10, 0, 0, 0]), 24)],
-        };
-        speaker.handle_links(now, vec![interface]);
+        speaker.handle_links(now, interfaces(true));
         let reach = Reach {
             nodes: NodeSet::All,
             interfaces: InterfaceFilter::default(),
@@ -347,6 +355,32 @@ mod tests {
                 assert!(announcements(&mut speaker, now) > 0, "it is answered");
             }
             assert_eq!(alarms, [false, !heard, !heard], "heard: {heard}");
+        }
+    }
+
+    /// What looks unowned to it has been taken over meanwhile.
+    #[test]
+    fn who_is_plugged_in_again_and_heard_nobody_listens_first() {
+        for heard in [false, true] {
+            let begun = start();
+            let mut speaker = starting(begun);
+            let mut now = begun + Duration::from_secs(10);
+            announcements(&mut speaker, now);
+            assert_eq!(speaker.phase().0, Phase::Serving);
+            speaker.handle_links(now, interfaces(false));
+            now += Duration::from_secs(1);
+            announcements(&mut speaker, now);
+            if heard {
+                // By another way.
+                Other::new("b", 2, Phase::Serving).meet(now, &mut speaker);
+            }
+            speaker.handle_links(now, interfaces(true));
+            let phase = if heard {
+                Phase::Serving
+            } else {
+                Phase::Listening
+            };
+            assert_eq!(speaker.phase().0, phase, "heard: {heard}");
         }
     }
 

@@ -190,12 +190,11 @@ impl Speaker {
     /// The interfaces of this node, whenever one changed.
     pub fn handle_links(&mut self, now: Instant, interfaces: Vec<Interface>) {
         self.wake(now);
-        let is_up = |all: &[Interface]| all.iter().any(|interface| interface.up);
-        let replugged = !is_up(&self.interfaces) && is_up(&interfaces);
+        let was_connected = self.is_connected();
         self.interfaces = interfaces;
         self.segments = None;
         self.dirty = true;
-        if replugged && self.answers() && self.is_alone() {
+        if !was_connected && self.is_connected() && self.answers() && self.is_alone() {
             self.listen_again(now, None);
         }
         self.evaluate(now);
@@ -357,7 +356,8 @@ impl Speaker {
         self.phase == Phase::Serving
     }
 
-    fn remind_neighbours(&mut self, now: Instant) {
+    /// Tells the neighbours once more what this node has: they may have missed it.
+    pub fn remind_neighbours(&mut self, now: Instant) {
         for address in self.holdings.keys() {
             self.announcements.remind(now, *address);
         }

@@ -48,8 +48,21 @@ impl Speaker {
 
     /// Where everybody listens on each interface that an address may be served on: nobody else has to know.
     fn segments(&self) -> Vec<(u32, IpAddr)> {
+        self.connected()
+            .filter_map(|interface| Some((interface.index, interface.everybody()?)))
+            .collect()
+    }
+
+    /// Whether this node is on the segment of an address: others would hear it there. The loopback interface, which is
+    /// always up, and those of pods do not count.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected().next().is_some()
+    }
+
+    /// Interfaces that are up and on which an address may be served.
+    fn connected(&self) -> impl Iterator<Item = &Interface> {
         let me = self.membership.name();
-        let is_served = |interface: &&Interface| {
+        let is_served = move |interface: &&Interface| {
             let mut addresses = self.directory.addresses.iter();
             interface.up
                 && addresses.any(|(address, wanted)| {
@@ -58,11 +71,7 @@ impl Speaker {
                     })
                 })
         };
-        self.interfaces
-            .iter()
-            .filter(is_served)
-            .filter_map(|interface| Some((interface.index, interface.everybody()?)))
-            .collect()
+        self.interfaces.iter().filter(is_served)
     }
 
     /// Tells the others what has changed here.

@@ -5,6 +5,7 @@ use std::{
     io,
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use l2::{
@@ -26,6 +27,9 @@ use crate::{
     },
     speaker::ears::Ears,
 };
+
+/// Pause before ears that could not be opened or attuned are tried again.
+const REFIT: Duration = Duration::from_secs(1);
 
 impl Segment {
     pub(super) fn hear_frames(&mut self, token: u32) {
@@ -154,30 +158,41 @@ impl Segment {
         self.ears.retain(|index, (_, ears)| {
             wanted.contains_key(index) && macs.get(index) == Some(&ears.mac)
         });
+        let was_deaf = self.refit_at.take().is_some();
         for (index, addresses) in wanted {
             let Some(&mac) = macs.get(&index) else {
                 continue;
             };
-            if !self.ears.contains_key(&index) {
-                match self.listen_on(index, mac) {
-                    Ok(ears) => {
-                        self.ears.insert(index, ears);
-                    }
-                    Err(error) => {
-                        tracing::warn!(index, %error, "cannot listen on an interface");
-                        continue;
-                    }
+            if let Err(error) = self.listen_for(addresses, index, mac) {
+                if !was_deaf {
+                    tracing::warn!(index, %error, "cannot listen for all addresses of an interface; tried again each second");
                 }
+                self.refit_at = Some(self.now() + REFIT);
             }
-            if let Some((_, ears)) = self.ears.get_mut(&index)
-                && let Err(error) = ears.attune(addresses)
-            {
-                tracing::warn!(index, %error, "cannot listen for some addresses");
-            }
+        }
+        if was_deaf && self.refit_at.is_none() {
+            // Nothing left an interface without ears.
+            self.speaker.remind_neighbours(self.now());
         }
     }
 
-    pub(super) fn listen_on(&mut self, index: u32, mac: MacAddr) -> io::Result<(u32, Ears)> {
+    fn listen_for(
+        &mut self,
+        addresses: BTreeSet<IpAddr>,
+        index: u32,
+        mac: MacAddr,
+    ) -> io::Result<()> {
+        if !self.ears.contains_key(&index) {
+            let ears = self.listen_on(index, mac)?;
+            self.ears.insert(index, ears);
+        }
+        match self.ears.get_mut(&index) {
+            Some((_, ears)) => ears.attune(addresses),
+            None => Ok(()),
+        }
+    }
+
+    fn listen_on(&mut self, index: u32, mac: MacAddr) -> io::Result<(u32, Ears)> {
         let ears = Ears::open(index, mac)?;
         let first = self.next_token;
         self.next_token = self.next_token.checked_add(EARS).unwrap_or(EARS);

@@ -2,6 +2,7 @@
 
 mod clerk;
 mod frames;
+mod inheritance;
 mod packet_filter;
 mod passing;
 mod socket;
@@ -17,7 +18,8 @@ use std::{
 
 use daemon::recorder::Recorder;
 use l2::linux::{
-    clock, link::Links, netlink::Notifications, poller::Poller, source_ranges::Admitted,
+    address::Found, clock, link::Links, netlink::Notifications, poller::Poller,
+    source_ranges::Admitted,
 };
 
 use self::{
@@ -37,11 +39,8 @@ use crate::core::{
     atlas::Access,
     conflict::Conflicts,
     echo::EchoBudget,
-    peers::{
-        datagram::MAX_LEN,
-        membership::Peer,
-        state::{Fitness, Phase},
-    },
+    family::Family,
+    peers::{datagram::MAX_LEN, state::Phase},
     segment::{Interface, network_of},
     speaker::{Action, Speaker, Why},
 };
@@ -90,6 +89,8 @@ pub(super) struct Segment {
     phase: (Phase, Instant),
     /// The ears, the report or both may not fit any more what the speaker has.
     stale: bool,
+    /// When the ears, of which some could not be opened or attuned, are tried again.
+    refit_at: Option<Instant>,
 }
 
 impl Segment {
@@ -147,6 +148,7 @@ impl Segment {
             alive: 0,
             phase,
             stale: true,
+            refit_at: None,
         })
     }
 
@@ -164,6 +166,7 @@ impl Segment {
                 self.speaker.poll_timeout(),
                 self.conflicts.poll_timeout(),
                 self.passing.due(),
+                self.refit_at,
             ];
             let deadline = deadline.into_iter().flatten().min();
             let deadline =
@@ -193,6 +196,7 @@ impl Segment {
             let phase = self.speaker.phase();
             self.stale |= std::mem::replace(&mut self.phase, phase) != phase;
             self.stale |= !self.conflicts.handle_timeout(now).is_empty();
+            self.stale |= self.refit_at.is_some_and(|at| at <= now);
             self.act();
             if std::mem::take(&mut self.stale) {
                 self.tell_bulletin();
@@ -268,7 +272,7 @@ impl Segment {
                 let networks = link
                     .addresses
                     .iter()
-                    .filter(|found| !found.is_finite() || found.prefix_len < 32);
+                    .filter(|found| !found.is_finite() || found.prefix_len < bits(found));
                 let networks =
                     networks.filter_map(|found| network_of(found.held.address, found.prefix_len));
                 let networks: BTreeSet<_> = networks.collect();
@@ -357,39 +361,15 @@ impl Segment {
         }
     }
 
-    /// What belongs to connections that live at `from` goes on there.
-    fn pass_on(&mut self, from: &str, addresses: Vec<IpAddr>) {
-        let Some(peer) = self.speaker.membership().peer(from) else {
-            return;
-        };
-        let served = addresses.into_iter();
-        let served = served.filter_map(|address| {
-            let interfaces = self.speaker.serves(address)?;
-            if self.is_orphaned(peer, address) {
-                tracing::info!(%address, predecessor = from, "connections of the predecessor are reset: it has no endpoint of the Service any more");
-                return None;
-            }
-            Some((address, interfaces.to_vec()))
-        });
-        let served: Vec<_> = served.collect();
-        let now = self.now();
-        let interfaces = self.speaker.interfaces();
-        self.passing.begin(now, peer, interfaces, served);
-    }
-
-    /// Whether a peer had to give an address up because its endpoints are gone: nobody there would answer. Without endpoints of
-    /// its own (policy `Cluster`) its kernel goes on translating, whatever it was that took the address away.
-    fn is_orphaned(&self, peer: &Peer, address: IpAddr) -> bool {
-        let wanted = self.speaker.directory().addresses.get(&address);
-        let is_local = wanted.is_some_and(|wanted| wanted.endpoints.is_some());
-        let claim = peer.state().claims.get(&address);
-        is_local && claim.is_none_or(|claim| claim.fitness == Fitness::Unfit)
-    }
-
     fn record(&self, what: &str) {
         self.recorder
             .record(clock::boottime().saturating_sub(self.started_at), &what);
     }
+}
+
+/// Of an address of its family: a network of so many has one address, such as a router's that comes and goes.
+fn bits(found: &Found) -> u8 {
+    Family::of(found.held.address).bits()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver reads the clock")]

@@ -209,3 +209,25 @@ fn a_round_of_bulk_is_short() {
     run.worker.give_turns();
     assert!(run.worker.gear.moved > first);
 }
+
+#[test]
+fn a_hello_of_which_a_part_was_held_is_remembered_whole() {
+    let mut run = Run::new();
+    let hello = [22, 3, 1, 0, 8, 1, 0, 0, 4, 7, 7, 7, 7];
+    let key = run.worker.sessions.keys_where(|_| true)[0];
+    let session = run.worker.sessions.get_mut(key).unwrap();
+    // As with a second server that could be asked.
+    session.marks.repeatable = true;
+    session.up.put_first(hello[..6].to_vec());
+    run.client.write_all(&hello[6..]).unwrap();
+    let moved = |session: &Session| session.up.moved() == 13;
+    while run.worker.sessions.keys_where(moved).is_empty() {
+        run.work();
+    }
+    let session = run.worker.sessions.get_mut(key).unwrap();
+    let opening = session.opening.as_ref().unwrap();
+    assert_eq!((&*opening.hello, opening.hello_whole), (&hello[..], true));
+    let mut arrived = hello;
+    run.server.read_exact(&mut arrived).unwrap();
+    assert_eq!(arrived, hello);
+}
