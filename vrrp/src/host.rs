@@ -287,7 +287,9 @@ impl Host {
     fn read_notifications(&mut self) -> io::Result<()> {
         loop {
             let Some(messages) = self.notifications.receive()? else {
-                self.links = Links::read()?;
+                for held in self.links.read_again()? {
+                    self.tell_removed(held);
+                }
                 self.neighbours = Neighbours::read()?;
                 self.tell_links();
                 continue;
@@ -298,16 +300,10 @@ impl Host {
             let mut changed = false;
             for message in messages {
                 changed |= self.neighbours.apply(&message).is_some();
-                match self.links.apply(&message) {
-                    Some(Change::Removed(held)) => {
-                        changed = true;
-                        self.tell_lost(held);
-                        if self.is_gone(held.address) {
-                            self.hand_over.left(held.address);
-                        }
-                    }
-                    Some(_) => changed = true,
-                    None => {}
+                let change = self.links.apply(&message);
+                changed |= change.is_some();
+                if let Some(Change::Removed(held)) = change {
+                    self.tell_removed(held);
                 }
             }
             if changed {
@@ -328,8 +324,8 @@ impl Host {
             && with_it.all(|group| !group.wanted)
     }
 
-    /// Somebody took an address away that a group still wants.
-    fn tell_lost(&self, held: Held) {
+    /// An address is gone: somebody took it away from a group that still wants it, or it has left as it should.
+    fn tell_removed(&mut self, held: Held) {
         for (id, group) in &self.groups {
             if group.wanted && group.held.contains(&held) {
                 tracing::warn!(address = %held.address, group = group.plan.settings.name, "somebody removed the address, or its lifetime ran out; it is put back while this node is Active");
@@ -338,6 +334,9 @@ impl Host {
                     input: Input::AddressLost,
                 });
             }
+        }
+        if self.is_gone(held.address) {
+            self.hand_over.left(held.address);
         }
     }
 

@@ -66,7 +66,8 @@ pub(crate) async fn run(
         stand_back(routers, results.clone());
     }
     let mut last = None;
-    let mut tell = |policy: &HealthPolicy, verdict: Health| {
+    let mut tell = |policy: &HealthPolicy| {
+        let verdict = policy.verdict();
         let changed = last.as_ref() != Some(&verdict);
         note(&view, policy, &verdict, changed);
         if changed {
@@ -87,7 +88,7 @@ pub(crate) async fn run(
         let Some(plan) = plan else {
             // Nothing is tracked any more, and what was found before is history.
             policy = HealthPolicy::well();
-            tell(&policy, policy.verdict());
+            tell(&policy);
             continue;
         };
         let Some(result) = result else { continue };
@@ -111,7 +112,7 @@ pub(crate) async fn run(
             Finding::Round(round) => policy.handle_round(round),
         }
         while tasks.try_join_next().is_some() {}
-        tell(&policy, policy.verdict());
+        tell(&policy);
     }
 }
 

@@ -88,10 +88,13 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
     let host = Host::open(&first, stands_back, events.clone())
         .context("cannot read the network configuration")?;
     events.send(Event::Plan(first));
-    let ends = EndsRouter(events.clone());
+    let router_events = events.clone();
     let host = spawn("host", HOST_PRIORITY, move || {
-        let _ends = ends;
-        host.run(host_mail)
+        let ended = host.run(host_mail);
+        // Nobody puts addresses on interfaces or renews them any more: the router hands over and ends as well, and the
+        // supervisor starts both again.
+        router_events.send(Event::Stop);
+        ended
     })?;
     let router = spawn("router", ROUTER_PRIORITY, move || driver.run())?;
     let serving = Serving {
@@ -110,16 +113,6 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("the host thread panicked"))??;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// When the host thread ends, however it came to that, nobody puts addresses on interfaces or renews them any more: the router
-/// hands over and ends as well, and the supervisor starts both again.
-struct EndsRouter(Sender<Event>);
-
-impl Drop for EndsRouter {
-    fn drop(&mut self) {
-        self.0.send(Event::Stop);
-    }
 }
 
 /// The supervisor's end of standard input, and its death as a signal.

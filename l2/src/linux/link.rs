@@ -115,6 +115,25 @@ impl Links {
         self.known.values()
     }
 
+    /// Asks the kernel again, after notifications were lost: the addresses that interfaces have no longer.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn read_again(&mut self) -> io::Result<Vec<Held>> {
+        let before = std::mem::replace(self, Self::read()?);
+        Ok(self.removed_since(&before))
+    }
+
+    fn removed_since(&self, before: &Self) -> Vec<Held> {
+        let has = |held: &Held| {
+            let interface = self.known.get(&held.index);
+            interface.is_some_and(|interface| interface.holds(held.address))
+        };
+        let addresses = before.iter().flat_map(|interface| &interface.addresses);
+        let held = addresses.map(|found| found.held);
+        held.filter(|held| !has(held)).collect()
+    }
+
     /// One interface.
     pub fn by_index(&self, index: u32) -> Option<&Interface> {
         self.known.get(&index)
@@ -175,4 +194,47 @@ fn interface(message: &LinkMessage, before: Option<&Interface>) -> Option<Interf
             .map(|before| before.addresses.clone())
             .unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links(addresses: &[(u32, [u8; 4])]) -> Links {
+        let mut links = Links::default();
+        for (index, address) in addresses {
+            let known = links.known.entry(*index).or_insert_with(|| Interface {
+                index: *index,
+                name: format!("eth{index}"),
+                mac: None,
+                up: true,
+                master: None,
+                addresses: Vec::new(),
+            });
+            known.addresses.push(Found {
+                held: held(*index, *address),
+                prefix_len: 32,
+                mark: None,
+                label: None,
+                tentative: false,
+                valid: None,
+            });
+        }
+        links
+    }
+
+    fn held(index: u32, address: [u8; 4]) -> Held {
+        let address = address.into();
+        Held { index, address }
+    }
+
+    #[test]
+    fn addresses_that_are_gone_are_told_by_interface() {
+        let [one, two, three] = [1, 2, 3].map(|last| [10, 0, 0, last]);
+        let before = links(&[(1, one), (1, two), (2, one), (3, three)]);
+        let after = links(&[(1, one), (1, three), (2, two)]);
+        let removed = [held(1, two), held(2, one), held(3, three)];
+        assert_eq!(after.removed_since(&before), removed);
+        assert_eq!(before.removed_since(&before), []);
+    }
 }

@@ -24,7 +24,10 @@ use crate::ui::seconds;
 /// busy machines.
 const SETTLE: Duration = Duration::from_secs(180);
 /// Pauses between two looks double from the first to the second of these.
-const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+/// After so long the operator is told what is waited for.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// How a roll ended early.
 #[derive(Debug)]
@@ -67,6 +70,7 @@ pub async fn roll(
     let (mut asked, mut everybody) = (members.clone(), true);
     let (mut since, mut pause) = (Instant::now(), PAUSES[0]);
     let mut turned: Option<String> = None;
+    let mut told = String::new();
     let mut changed = false;
     loop {
         world.interrupt.check()?;
@@ -107,6 +111,10 @@ pub async fn roll(
             Next::Wait(waiting) => {
                 if since.elapsed() > SETTLE {
                     return Err(not_well(&waiting.why, turns.len()).into());
+                }
+                if since.elapsed() > TELLING && told != waiting.why {
+                    world.ui.note(&format!("  waiting: {}", waiting.why));
+                    told.clone_from(&waiting.why);
                 }
                 tokio::time::sleep(pause).await;
                 pause = PAUSES[1].min(pause * 2);

@@ -152,7 +152,8 @@ listening t listen
 listening u listen_udp
 
 version=$(containerd --version 2>/dev/null | awk '{ print $3 }') && [ -n "$version" ] && say containerd "$version"
-say containerd_active "$(systemctl is-active containerd 2>/dev/null)"
+active=$(systemctl is-active containerd 2>/dev/null)
+say containerd_active "$active"
 config=/etc/containerd/config.toml
 if [ -e "$config" ]; then
   sum=$(md5sum <"$config"); sum=${sum%% *}
@@ -164,7 +165,7 @@ if [ -e "$config" ]; then
   grep -Eq '^[[:space:]]*disabled_plugins[[:space:]]*=.*cri' "$config" && say containerd_has cri-disabled
   sed -n 's/^[[:space:]]*\(sandbox_image\|sandbox\)[[:space:]]*=[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/containerd_sandbox=\2/p' "$config"
 fi
-if [ "$(id -u)" = 0 ] && systemctl is-active -q containerd 2>/dev/null; then
+if [ "$(id -u)" = 0 ] && [ "$active" = active ]; then
   ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 { print "image=" $1 " " $3 }'
 fi
 for directory in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do

@@ -52,18 +52,23 @@ pub fn update(
     Ok(seen)
 }
 
-/// How long `lbctl update cluster` takes to say that there is nothing to do.
+/// How long `lbctl update cluster` takes to say that there is nothing to do: the middle one of three, because the machines of
+/// the lab share the host's processors with whatever they do just then.
 ///
 /// # Errors
 /// When it says something else.
 pub fn nothing_to_do(cluster: &Cluster<'_>) -> Result<Duration> {
     cluster.settle()?;
-    let begin = now();
-    let output = cluster.update()?;
-    let took = begin.elapsed();
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(text.contains("nothing to do"), "it says: {text}");
-    Ok(took)
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let begin = now();
+        let output = cluster.update()?;
+        times.push(begin.elapsed());
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(text.contains("nothing to do"), "it says: {text}");
+    }
+    times.sort_unstable();
+    Ok(times[1])
 }
 
 /// A worker joins a cluster of three control planes, and leaves it: what was seen of each. The machine is up.

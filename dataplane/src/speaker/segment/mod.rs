@@ -3,6 +3,7 @@
 mod clerk;
 mod frames;
 mod inheritance;
+mod interfaces;
 mod packet_filter;
 mod passing;
 mod socket;
@@ -18,8 +19,7 @@ use std::{
 
 use daemon::recorder::Recorder;
 use l2::linux::{
-    address::Found, clock, link::Links, netlink::Notifications, poller::Poller,
-    source_ranges::Admitted,
+    clock, link::Links, netlink::Notifications, poller::Poller, source_ranges::Admitted,
 };
 
 use self::{
@@ -39,9 +39,7 @@ use crate::core::{
     atlas::Access,
     conflict::Conflicts,
     echo::EchoBudget,
-    family::Family,
     peers::{datagram::MAX_LEN, state::Phase},
-    segment::{Interface, network_of},
     speaker::{Action, Speaker, Why},
 };
 
@@ -265,25 +263,10 @@ impl Segment {
     }
 
     fn tell_links(&mut self) {
-        let interfaces: Vec<Interface> = self
+        let interfaces = self
             .links
             .iter()
-            .filter_map(|link| {
-                let networks = link
-                    .addresses
-                    .iter()
-                    .filter(|found| !found.is_finite() || found.prefix_len < bits(found));
-                let networks =
-                    networks.filter_map(|found| network_of(found.held.address, found.prefix_len));
-                let networks: BTreeSet<_> = networks.collect();
-                Some(Interface {
-                    index: link.index,
-                    name: link.name.clone(),
-                    mac: link.mac?.octets(),
-                    up: link.up,
-                    networks: networks.into_iter().collect(),
-                })
-            })
+            .filter_map(interfaces::interface)
             .collect();
         let now = self.now();
         self.speaker.handle_links(now, interfaces);
@@ -365,11 +348,6 @@ impl Segment {
         self.recorder
             .record(clock::boottime().saturating_sub(self.started_at), &what);
     }
-}
-
-/// Of an address of its family: a network of so many has one address, such as a router's that comes and goes.
-fn bits(found: &Found) -> u8 {
-    Family::of(found.held.address).bits()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver reads the clock")]
