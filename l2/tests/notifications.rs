@@ -62,10 +62,8 @@ fn ip(lines: &str) {
         let mut command = Command::new("ip");
         command.args(["-batch", "-"]).stdin(Stdio::piped());
         let mut child = command.spawn()?;
-        child
-            .stdin
-            .take()
-            .map(|mut input| input.write_all(lines.as_bytes()));
+        let input = child.stdin.take();
+        input.map_or(Ok(()), |mut input| input.write_all(lines.as_bytes()))?;
         child.wait()
     };
     let status: io::Result<ExitStatus> = ended();
