@@ -36,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Case {
     Cluster(service::Case),
-    /// A Service is created and its address is in its status, one after the other; ours alone.
+    /// A Service is created and its address is in its status, one after the other.
     Bare,
 }
 
@@ -86,8 +86,8 @@ pub(crate) fn run(args: &Args, gaps: &mut Vec<String>) -> Result<Vec<Row>> {
         &args.contestants
     };
     let mut rows = Vec::new();
-    if cases.contains(&Case::Bare) && contestants.contains(&Contestant::Lbnode) {
-        rows.extend(bare(args.runs)?);
+    if cases.contains(&Case::Bare) {
+        rows.extend(bare(args.runs, contestants)?);
     }
     let on_cluster = cases.iter().filter_map(|case| match case {
         Case::Cluster(case) => Some(*case),
@@ -101,23 +101,39 @@ pub(crate) fn run(args: &Args, gaps: &mut Vec<String>) -> Result<Vec<Row>> {
 }
 
 /// The controller alone with an API server and its etcd; the tests of `dataplane` do the work.
-fn bare(runs: usize) -> Result<Vec<Row>> {
+fn bare(runs: usize, contestants: &[Contestant]) -> Result<Vec<Row>> {
     let kube = bundle::directory()?.join("bin/kube");
     let kube = kube.display().to_string();
-    let mut rounds = Rounds::default();
+    let beside = contestants.contains(&Contestant::Metallb);
+    let metallb = beside.then(bundle::metallb).transpose()?;
+    let directory = metallb.as_ref().and_then(|built| built.controller.parent());
+    let directory = directory.map(|directory| directory.display().to_string());
+    let words = [
+        "--test",
+        "api",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "one_service_at_a_time",
+    ];
+    let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
     for round in 1..=runs {
         say::progress(format_args!("{BARE}, round {round}"));
-        let words = [
-            "--test",
-            "api",
-            "--",
-            "--ignored",
-            "--nocapture",
-            "one_service_at_a_time",
-        ];
-        rounds.measure(&words, &[("BUNDLED_LB_KUBE", &*kube)])?;
+        let kube = ("BUNDLED_LB_KUBE", &*kube);
+        if contestants.contains(&Contestant::Lbnode) {
+            ours.measure(&words, &[kube])?;
+        }
+        if let Some(directory) = &directory {
+            theirs.measure(&words, &[kube, ("BUNDLED_LB_METALLB", directory)])?;
+        }
     }
-    Ok(rounds.rows())
+    let mut rows = if beside {
+        ours.compared("lbnode", &theirs, "metallb")
+    } else {
+        ours.rows()
+    };
+    rows.extend(theirs.rows_of("metallb"));
+    Ok(rows)
 }
 
 /// Brings up a cluster of three machines that all serve addresses, and measures on it.

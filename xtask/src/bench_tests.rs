@@ -53,8 +53,13 @@ impl Rounds {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// A row for each case and metric.
+    /// A row for each case and metric, of ours.
     pub(crate) fn rows(&self) -> Vec<Row> {
+        self.rows_of("lbnode")
+    }
+
+    /// A row for each case and metric.
+    pub(crate) fn rows_of(&self, contestant: &str) -> Vec<Row> {
         let rows = self.0.iter().filter_map(|((case, metric), values)| {
             let unit = match metric.as_str() {
                 "seconds" => "s",
@@ -63,9 +68,22 @@ impl Rounds {
                 metric if metric.ends_with("_ms") => "ms",
                 _ => "1",
             };
-            Row::of(case, "lbnode", metric, unit, values)
+            Row::of(case, contestant, metric, unit, values)
         });
         rows.collect()
+    }
+
+    /// The same, each compared with what was measured of a baseline in the same round.
+    pub(crate) fn compared(&self, contestant: &str, with: &Self, baseline: &str) -> Vec<Row> {
+        let rows = self.rows_of(contestant).into_iter();
+        let compare = |row: Row| {
+            let key = (row.case.clone(), row.metric.clone());
+            let values = |rounds: &Self| rounds.0.get(&key).cloned().unwrap_or_default();
+            let pairs = values(self).into_iter().zip(values(with));
+            let ratios: Vec<f64> = pairs.map(|(one, other)| one / other).collect();
+            row.compared(baseline, &ratios)
+        };
+        rows.map(compare).collect()
     }
 }
 
@@ -96,5 +114,19 @@ mod tests {
         );
         let units: Vec<&str> = rows.iter().map(|row| &*row.unit).collect();
         assert_eq!(units, ["us", "ms", "s"]);
+    }
+
+    #[test]
+    fn rounds_are_compared_one_by_one() {
+        let rounds = |values: [f64; 3]| {
+            let mut rounds = Rounds::default();
+            for value in values {
+                rounds.read(&format!("figure c p50_ms {value}"));
+            }
+            rounds
+        };
+        let rows = rounds([1.0, 6.0, 20.0]).compared("a", &rounds([2.0, 2.0, 10.0]), "b");
+        assert_eq!((rows.len(), rows[0].ratio), (1, Some(2.0)));
+        assert_eq!(rows[0].baseline.as_deref(), Some("b"));
     }
 }

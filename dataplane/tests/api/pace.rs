@@ -1,6 +1,11 @@
 //! One Service at a time on a bare API server: `cargo xtask bench service` reads the lines that begin with `figure`.
 
-use std::time::{Duration, Instant};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Service;
@@ -18,13 +23,21 @@ use crate::{
 
 const SERVICES: usize = 100;
 
+/// A directory with MetalLB's `controller` and its manifest `metallb.yaml`: it is measured in the place of ours.
+const METALLB: &str = "BUNDLED_LB_METALLB";
+
 #[tokio::test]
 #[ignore = "a measurement: `cargo xtask bench service` runs it"]
 async fn one_service_at_a_time() {
     let (server, client) = cluster().await;
     let api: Api<Service> = Api::namespaced(client, "default");
-    server.apply(&pool("front", "10.64.0.0/24"));
-    let _controller = controller(&server);
+    let _controller = match env::var_os(METALLB) {
+        Some(directory) => metallb(&server, &PathBuf::from(directory)),
+        None => {
+            server.apply(&pool("front", "10.64.0.0/24"));
+            controller(&server)
+        }
+    };
     api.create(&PostParams::default(), &load_balancer("first"))
         .await
         .unwrap();
@@ -71,4 +84,39 @@ fn controller(server: &Server) -> Role {
         address: "127.0.0.1",
     };
     Role::start(&place, "controller", "", &conf.display().to_string())
+}
+
+/// As its manifest starts it, but without the webhook that checks pools, as an administrator.
+fn metallb(server: &Server, directory: &Path) -> Role {
+    let manifest = fs::read_to_string(directory.join("metallb.yaml")).unwrap();
+    let kinds = ["kind: Namespace", "kind: CustomResourceDefinition"];
+    let is_wanted = |object: &&str| object.lines().any(|line| kinds.contains(&line));
+    let objects: Vec<_> = manifest.split("\n---\n").filter(is_wanted).collect();
+    assert!(objects.len() > 5, "{} objects", objects.len());
+    server.apply(&objects.join("\n---\n"));
+    server.must(&[
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=20s",
+    ]);
+    // It asks who owns it.
+    server.apply(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: metallb-system}\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {name: controller, namespace: metallb-system}\n\
+         spec: {automountServiceAccountToken: false, containers: [{name: controller, image: none}]}\n---\n\
+         apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: front, namespace: metallb-system}\n\
+         spec: {addresses: [10.64.0.0/24]}\n",
+    );
+    let mut command = Command::new(directory.join("controller"));
+    command.args([
+        "--webhook-mode=disabled",
+        "--disable-cert-rotation",
+        "--port=0",
+    ]);
+    command.env("METALLB_NAMESPACE", "metallb-system");
+    command.env("METALLB_POD_NAME", "controller");
+    command.env("KUBECONFIG", server.write_kubeconfig("metallb", None));
+    Role::foreign(&mut command)
 }

@@ -35,6 +35,12 @@ impl Role {
         Self(command.spawn().unwrap())
     }
 
+    /// Somebody else's program.
+    pub(crate) fn foreign(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }

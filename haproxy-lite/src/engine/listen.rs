@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
@@ -46,15 +46,20 @@ fn bind_one(address: SocketAddr) -> io::Result<OwnedFd> {
 /// Finds a peer that vanished without a word within 30 s: idle, or with bytes under way.
 ///
 /// With a user timeout the kernel does not count probes: it gives up at the first one that is due after that time while
-/// any is unanswered (`tcp_keepalive_timer`). So three have to fit into it, or a single lost packet would end a session.
+/// any is unanswered (`tcp_keepalive_timer`). So several have to fit into it, or a single lost packet would end a session.
+///
+/// Sockets differ in when they begin: all clients may have come in the same moment (after a failover they do), the kernel sends
+/// what is due in the same quarter of a second at once, and its queues hold a thousand packets (`netdev_max_backlog`).
 ///
 /// # Errors
 /// Never on Linux.
 pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+    // Neighbours in number are of one session, or of the same moment.
+    let mixed = socket.as_raw_fd().unsigned_abs().wrapping_mul(0x9E37_79B9) >> 16;
     let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(15))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3);
+        .with_time(Duration::from_secs(u64::from(10 + mixed % 6)))
+        .with_interval(Duration::from_secs(2))
+        .with_retries(10);
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
 }

@@ -323,6 +323,8 @@ impl Worker {
         {
             session.marks.server_kept_alive = true;
             let _ = keep_alive(SockRef::from(server));
+            // It has the listener's, as all others.
+            let _ = keep_alive(SockRef::from(&session.client));
         }
     }
 }

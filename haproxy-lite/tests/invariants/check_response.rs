@@ -8,7 +8,7 @@ pub(crate) fn hold(answer: &[u8]) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let address = listener.local_addr().expect("it is bound");
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let server = scope.spawn(move || {
             if let Ok((mut stream, _)) = listener.accept() {
                 // A client that has heard enough hangs up.
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
@@ -35,5 +35,7 @@ pub(crate) fn hold(answer: &[u8]) {
             }
             Err(failure) => assert!(!failure.kind().is_empty() && !failure.to_string().is_empty()),
         }
+        // The scope waits for what the thread does, and not for its end: what it has then looks leaked.
+        server.join().expect("the server does not panic");
     });
 }

@@ -50,7 +50,9 @@ fn e6_a_siege_costs_bounded_memory_and_leaves_nothing_behind() {
     );
     assert_served(&came);
     assert_eq!(broken, "0", "slow clients are clients");
-    assert_eq!(idle.ask(), crowd, "idle clients are still served");
+    let served = idle.ask();
+    let ended = &proxy.status()["totals"]["ended"];
+    assert_eq!(served, crowd, "idle clients are still served: {ended}");
     let bound = before.bytes + crowd as u64 * PER_SESSION + SLACK;
     assert!(peak.bytes <= bound, "{} bytes, at most {bound}", peak.bytes);
 

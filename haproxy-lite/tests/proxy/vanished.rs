@@ -25,6 +25,43 @@ fn h08_both_sides_of_a_session_are_probed_while_it_is_idle() {
     });
 }
 
+/// A thousand probes at once are more than the kernel's queues hold, and who misses some is taken for dead.
+#[test]
+fn h08_sessions_of_the_same_moment_are_probed_at_different_times() {
+    let server = Server::echo("a");
+    let proxy = Proxy::start(Config::new([("a", server.address())]));
+    let mut sessions: Vec<_> = (0..100).map(|_| connect(proxy.front())).collect();
+    for session in &mut sessions {
+        assert_eq!(ask(session, "who"), "a");
+    }
+    let (front, back) = (proxy.front().to_string(), server.address().to_string());
+    eventually("the probes of each side are spread", || {
+        let sockets = sockets();
+        let most_at_once = |is_proxys: &dyn Fn(&str, &str) -> bool| {
+            let is_proxys = |socket: &&(String, String, String)| is_proxys(&socket.0, &socket.1);
+            let mut due = [0; 20];
+            for (_, _, timer) in sockets.iter().filter(is_proxys) {
+                let Some((_, rest)) = timer.split_once("timer:(keepalive,") else {
+                    return usize::MAX;
+                };
+                due[seconds(rest)] += 1;
+            }
+            due.windows(2).map(|two| two.iter().sum()).max().unwrap()
+        };
+        most_at_once(&|local, _| local == front) < 60 && most_at_once(&|_, peer| peer == back) < 60
+    });
+}
+
+/// Whole seconds of `12sec`, of `9.871ms`, which is a little more than nine, and of `871ms`.
+fn seconds(timer: &str) -> usize {
+    let (time, _) = timer.split_once(',').unwrap();
+    let (whole, _) = time.split_once('.').unwrap_or((time, ""));
+    match whole.strip_suffix("ms") {
+        Some(_) => 0,
+        None => whole.trim_end_matches("sec").parse().unwrap(),
+    }
+}
+
 /// With cables that are really cut, and so as slow as the timeouts are: `LBNODE_TEST_FULL=1`.
 #[test]
 fn h08_cut_cables_end_sessions_in_75_s_and_in_30_s_with_bytes_under_way() {
@@ -49,7 +86,7 @@ fn h08_lost_probes_end_no_session() {
         let proxy = Proxy::start(config);
         let mut session = client.within(|| connect(proxy.front()));
         assert_eq!(ask(&mut session, "who"), "far");
-        // Probes are due after 15, 20 and 25 s of silence.
+        // Probes are due after 10 to 15 s of silence, and then every two seconds.
         std::thread::sleep(Duration::from_secs(12));
         client.cut();
         server.cut();

@@ -17,6 +17,8 @@ pub struct Metallb {
     pub images: PathBuf,
     /// Its own manifest for layer 2, with the names of those images.
     pub manifest: PathBuf,
+    /// Its controller as a program, for a cluster without nodes.
+    pub controller: PathBuf,
 }
 
 /// MetalLB, built and kept in the cache.
@@ -24,7 +26,8 @@ pub struct Metallb {
 /// # Errors
 /// When there is no Go, or it does not compile.
 pub fn metallb() -> Result<Metallb> {
-    let directory = cached("metallb", METALLB_SOURCES, &[], |directory, log| {
+    let kept = [CONTROLLER.to_owned()];
+    let directory = cached("metallb", METALLB_SOURCES, &kept, |directory, log| {
         let built = directory.join("built");
         programs::build(&built, programs::METALLB, log)?;
         archive(&directory.join(IMAGES), &built)?;
@@ -32,11 +35,13 @@ pub fn metallb() -> Result<Metallb> {
         let text = fs::read_to_string(&original)
             .with_context(|| format!("cannot read {}", original.display()))?;
         fs::write(directory.join(MANIFEST), with_our_images(&text))?;
+        fs::rename(built.join(CONTROLLER), directory.join(CONTROLLER))?;
         cache::remove_tree(&built)
     })?;
     Ok(Metallb {
         images: directory.join(IMAGES),
         manifest: directory.join(MANIFEST),
+        controller: directory.join(CONTROLLER),
     })
 }
 
@@ -70,7 +75,8 @@ fn image(program: &str) -> String {
     image_name(&format!("metallb-{program}:1"))
 }
 
-const PROGRAMS: [&str; 2] = ["controller", "speaker"];
+const PROGRAMS: [&str; 2] = [CONTROLLER, "speaker"];
+const CONTROLLER: &str = "controller";
 const IMAGES: &str = "images.tar";
 const MANIFEST: &str = "metallb.yaml";
 
