@@ -170,13 +170,7 @@ async fn cluster() -> (Server, Client) {
     let server = Server::start();
     let said = server.must(&["apply", "-f", &manifest()]);
     assert!(!said.contains("Warning"), "{said}");
-    server.must(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=20s",
-    ]);
+    server.wait_for_kinds();
     let client = Server::client(&server.folder.path().join("admin.conf")).await;
     (server, client)
 }

@@ -23,13 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn cluster(segment: &Segment) -> (Server, Vec<String>) {
     let server = Server::start_in(segment.place("c"));
     server.must(&["apply", "-f", &manifest()]);
-    server.must(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=20s",
-    ]);
+    server.wait_for_kinds();
     let mut objects = String::from(
         "apiVersion: bundledlb.io/v1\nkind: AddressPool\nmetadata: {name: front}\n\
          spec: {addresses: [10.98.0.100-10.98.0.120, 'fd98::100-fd98::120']}\n\

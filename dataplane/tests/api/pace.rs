@@ -94,13 +94,7 @@ fn metallb(server: &Server, directory: &Path) -> Role {
     let objects: Vec<_> = manifest.split("\n---\n").filter(is_wanted).collect();
     assert!(objects.len() > 5, "{} objects", objects.len());
     server.apply(&objects.join("\n---\n"));
-    server.must(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=20s",
-    ]);
+    server.wait_for_kinds();
     // It asks who owns it.
     server.apply(
         "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: metallb-system}\n---\n\

@@ -217,6 +217,12 @@ impl Server {
         self.must(&["apply", "-f", &file.display().to_string()]);
     }
 
+    /// Waits until objects of the kinds that were just defined can be made.
+    pub(crate) fn wait_for_kinds(&self) {
+        let words = ["wait", "--for=condition=Established", "crd", "--all"];
+        self.must(&[&words[..], &["--timeout=20s"]].concat());
+    }
+
     /// A client for a kubeconfig.
     pub(crate) async fn client(path: &Path) -> Client {
         connect(Some(path)).await.unwrap()
