@@ -89,7 +89,7 @@ fn arp(
         return Verdict::Ignore("not for this interface");
     }
     // A sender that is no host, or that hides behind another, gets no answer (RFC 826 does not know it).
-    if packet.sender_mac == own || !packet.sender_mac.is_unicast() {
+    if !is_another(packet.sender_mac, own) {
         return Verdict::Ignore("no sender");
     }
     let target = IpAddr::V4(packet.target);
@@ -134,7 +134,7 @@ fn ipv6(
         }
         Some(128) if ether.destination == own => {
             let (to, from) = (header.destination.into(), header.source.into());
-            if !addresses.echoes(to, from) || !ether.source.is_unicast() {
+            if !addresses.echoes(to, from) || !is_another(ether.source, own) {
                 return Ok(Verdict::Ignore("echo not for us"));
             }
             if !echo.admit(now, to) {
@@ -156,7 +156,7 @@ fn solicitation(
     addresses: &impl Addresses,
 ) -> Verdict {
     let target = IpAddr::V6(question.target);
-    if ether.source == own || !ether.source.is_unicast() {
+    if !is_another(ether.source, own) {
         return Verdict::Ignore("no sender");
     }
     if !addresses.has(target) {
@@ -164,7 +164,7 @@ fn solicitation(
     }
     // Whoever names a group, or this node, as its own hardware address would have others hear the answer.
     let neighbour = question.source_mac.unwrap_or(ether.source);
-    if neighbour == own || !neighbour.is_unicast() {
+    if !is_another(neighbour, own) {
         return Verdict::Ignore("no sender");
     }
     let answer = NeighborAdvert::answer(question, own, false);
@@ -188,7 +188,7 @@ fn echo_v4(
     let request = header.protocol == ICMP && icmp.len() >= 8 && icmp[0] == REQUEST && icmp[1] == 0;
     // Bits 13 to 0: more fragments, offset.
     let fragment = packet[6] & 0x3f != 0 || packet[7] != 0;
-    if !request || fragment || !ether.source.is_unicast() {
+    if !request || fragment || !is_another(ether.source, own) {
         return Ok(Verdict::Ignore("no whole echo request"));
     }
     if !Sum::new().bytes(icmp).is_valid() {
@@ -280,6 +280,11 @@ pub fn probe(address: IpAddr, own: MacAddr) -> Vec<u8> {
         IpAddr::V4(v4) => ArpPacket::probe(v4, own).frame(MacAddr::BROADCAST).to_vec(),
         IpAddr::V6(v6) => NeighborSolicit::probe(v6).frame(own).as_ref().to_vec(),
     }
+}
+
+/// Whether a hardware address can be that of one other machine.
+fn is_another(mac: MacAddr, own: MacAddr) -> bool {
+    mac != own && mac.is_unicast()
 }
 
 /// Whether an address can be a single host's.
@@ -488,6 +493,13 @@ mod tests {
             decide(&ping(Ipv4Addr::BROADCAST, 0)),
             Verdict::Ignore(_)
         ));
+        nobody_is_answered_in_this_nodes_name(ping(Ipv4Addr::new(172, 30, 0, 2), 0));
+    }
+
+    /// With the hardware address of this node as the sender.
+    fn nobody_is_answered_in_this_nodes_name(mut sent: Vec<u8>) {
+        sent[6..12].copy_from_slice(&OWN.octets());
+        assert!(matches!(decide(&sent), Verdict::Ignore(_)));
     }
 
     #[test]
@@ -524,6 +536,7 @@ mod tests {
                 .bytes(icmp)
                 .is_valid()
         );
+        nobody_is_answered_in_this_nodes_name(sent);
     }
 
     proptest! {
