@@ -30,15 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Row>> {
     }
     if !args.core {
         say::progress("10000 Services on an API server");
-        let words = [
-            "--test",
-            "api",
-            "--",
-            "--ignored",
-            "--nocapture",
-            "ten_thousand_services",
-        ];
-        rounds.measure(&words, &[])?;
+        rounds.measure_api("ten_thousand_services", &[])?;
     }
     Ok(rounds.rows())
 }

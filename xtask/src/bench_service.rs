@@ -106,25 +106,17 @@ fn bare(runs: usize, contestants: &[Contestant]) -> Result<Vec<Row>> {
     let kube = kube.display().to_string();
     let beside = contestants.contains(&Contestant::Metallb);
     let metallb = beside.then(bundle::metallb).transpose()?;
-    let directory = metallb.as_ref().and_then(|built| built.controller.parent());
-    let directory = directory.map(|directory| directory.display().to_string());
-    let words = [
-        "--test",
-        "api",
-        "--",
-        "--ignored",
-        "--nocapture",
-        "one_service_at_a_time",
-    ];
+    let metallb = metallb.map(|built| built.directory.display().to_string());
+    let test = "one_service_at_a_time";
     let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
     for round in 1..=runs {
         say::progress(format_args!("{BARE}, round {round}"));
         let kube = ("BUNDLED_LB_KUBE", &*kube);
         if contestants.contains(&Contestant::Lbnode) {
-            ours.measure(&words, &[kube])?;
+            ours.measure_api(test, &[kube])?;
         }
-        if let Some(directory) = &directory {
-            theirs.measure(&words, &[kube, ("BUNDLED_LB_METALLB", directory)])?;
+        if let Some(directory) = &metallb {
+            theirs.measure_api(test, &[kube, ("BUNDLED_LB_METALLB", directory)])?;
         }
     }
     let mut rows = if beside {

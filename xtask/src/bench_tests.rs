@@ -35,6 +35,15 @@ impl Rounds {
         Ok(())
     }
 
+    /// The same of a test with an API server that runs only when it is asked for.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub(crate) fn measure_api(&mut self, test: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let words = ["--test", "api", "--", "--ignored", "--nocapture", test];
+        self.measure(&words, variables)
+    }
+
     /// Takes a line of a test in; most are none of ours.
     fn read(&mut self, line: &str) {
         // The name of the test may stand before it on the same line.

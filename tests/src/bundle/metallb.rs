@@ -17,8 +17,8 @@ pub struct Metallb {
     pub images: PathBuf,
     /// Its own manifest for layer 2, with the names of those images.
     pub manifest: PathBuf,
-    /// Its controller as a program, for a cluster without nodes.
-    pub controller: PathBuf,
+    /// Where they are, with its `controller` as a program: for a cluster without nodes.
+    pub directory: PathBuf,
 }
 
 /// MetalLB, built and kept in the cache.
@@ -41,7 +41,7 @@ pub fn metallb() -> Result<Metallb> {
     Ok(Metallb {
         images: directory.join(IMAGES),
         manifest: directory.join(MANIFEST),
-        controller: directory.join(CONTROLLER),
+        directory,
     })
 }
 
