@@ -221,7 +221,9 @@ pub struct L2AdvertisementSpec {
 pub struct AddressBlockSpec {
     /// By address, the Services (`namespace/name`) that have it, each with the version of it that the address may be
     /// written on.
+    // As a whole: the server would else account for the owner of each entry in `managedFields` with every write.
     #[serde(default)]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub allocations: BTreeMap<String, BTreeMap<String, String>>,
 }
 

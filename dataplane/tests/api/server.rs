@@ -16,6 +16,10 @@ use dataplane::k8s::client::connect;
 use kube::Client;
 use tempfile::TempDir;
 
+use crate::CONTROLLER;
+
+const CONTROLLER_TOKEN: &str = "another";
+
 /// Both processes; they end with it.
 pub(crate) struct Server {
     pub(crate) folder: TempDir,
@@ -90,7 +94,10 @@ impl Server {
         fs::write(folder.path().join("sa.pub"), key.public_key_pem()).unwrap();
         fs::write(
             folder.path().join("tokens"),
-            "secret,admin,admin,system:masters\n",
+            format!(
+                "secret,admin,admin,system:masters\n\
+                 {CONTROLLER_TOKEN},{CONTROLLER},controller,\"system:serviceaccounts\"\n"
+            ),
         )
         .unwrap();
         let port = free_port();
@@ -173,15 +180,20 @@ impl Server {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// A kubeconfig for the administrator, who may act as somebody else.
+    /// A kubeconfig for the controller, or for the administrator, who may act as somebody else.
     pub(crate) fn write_kubeconfig(&self, name: &str, act_as: Option<&str>) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.conf"));
         let (address, port) = (self.place.address, self.port);
-        let act_as = act_as.map_or_else(String::new, |user| format!("    as: {user}\n"));
+        let (token, act_as) = match act_as {
+            None => ("secret", String::new()),
+            // What it has in a cluster: to act as somebody costs the server time with each request.
+            Some(CONTROLLER) => (CONTROLLER_TOKEN, String::new()),
+            Some(user) => ("secret", format!("    as: {user}\n")),
+        };
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
              clusters:\n- name: c\n  cluster:\n    server: https://{address}:{port}\n    insecure-skip-tls-verify: true\n\
-             users:\n- name: u\n  user:\n    token: secret\n{act_as}\
+             users:\n- name: u\n  user:\n    token: {token}\n{act_as}\
              contexts:\n- name: c\n  context: {{cluster: c, user: u}}\n"
         );
         fs::write(&path, text).unwrap();

@@ -1,6 +1,9 @@
 //! How writes ended.
 
-use super::{Registrar, SeenService, records::is_older};
+use super::{
+    Registrar, SeenService,
+    records::{UnderWay, is_older},
+};
 use crate::core::{
     ledger::{BlockId, Entries},
     service::ServiceKey,
@@ -9,9 +12,12 @@ use crate::core::{
 impl Registrar {
     /// A Service was written and has `version` now; `None`: it is gone.
     pub fn handle_service_written(&mut self, key: &ServiceKey, version: Option<String>) {
-        let Some(write) = self.writing.remove(key) else {
+        let Some(UnderWay { write, news }) = self.writing.remove(key) else {
             return;
         };
+        if version.is_some() || write.finalize {
+            self.events.extend(news);
+        }
         let known = self.services.get(key).cloned();
         if version.is_none()
             && known
@@ -46,7 +52,7 @@ impl Registrar {
     /// A Service was not written: somebody else changed it first (`conflict`), or something went wrong. After a
     /// conflict the newer version is waited for.
     pub fn handle_service_failed(&mut self, key: &ServiceKey, conflict: bool) {
-        let Some(write) = self.writing.remove(key) else {
+        let Some(UnderWay { write, .. }) = self.writing.remove(key) else {
             return;
         };
         let seen = self

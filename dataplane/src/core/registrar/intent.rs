@@ -89,9 +89,9 @@ impl Registrar {
     }
 
     /// Events for what a write changes; only changes of addresses and of reasons are news.
-    pub(super) fn announce_write(&mut self, write: &ServiceWrite) {
+    pub(super) fn news(&self, write: &ServiceWrite) -> Vec<Event> {
         let Some(seen) = self.services.get(&write.key) else {
-            return;
+            return Vec::new();
         };
         let old = |kind| {
             seen.conditions
@@ -138,15 +138,14 @@ impl Registrar {
                 ));
             }
         }
-        let (key, uid) = (&write.key, &write.uid);
-        self.events
-            .extend(news.into_iter().map(|(warning, reason, message)| Event {
-                key: key.clone(),
-                uid: uid.clone(),
-                warning,
-                reason,
-                message,
-            }));
+        let event = |(warning, reason, message)| Event {
+            key: write.key.clone(),
+            uid: write.uid.clone(),
+            warning,
+            reason,
+            message,
+        };
+        news.into_iter().map(event).collect()
     }
 }
 

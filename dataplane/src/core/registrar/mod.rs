@@ -23,8 +23,8 @@ use std::{
     net::IpAddr,
 };
 
-use self::records::is_older;
 pub use self::records::{Event, SeenService, ServiceWrite, Write};
+use self::records::{UnderWay, is_older};
 use crate::core::{
     allocator::{Allocator, PoolReport},
     atlas::{Atlas, Endpoint},
@@ -60,7 +60,7 @@ pub struct Registrar {
     /// All changes of Services up to this version have been seen.
     horizon: String,
     dirty: BTreeSet<ServiceKey>,
-    writing: BTreeMap<ServiceKey, ServiceWrite>,
+    writing: BTreeMap<ServiceKey, UnderWay>,
     /// Services of which a newer version must be seen before anything is written.
     outdated: BTreeMap<ServiceKey, String>,
     events: Vec<Event>,
@@ -231,8 +231,12 @@ impl Registrar {
                 continue;
             }
             if let Some(write) = self.intent(&key) {
-                self.announce_write(&write);
-                self.writing.insert(key, write.clone());
+                let news = self.news(&write);
+                let under_way = UnderWay {
+                    write: write.clone(),
+                    news,
+                };
+                self.writing.insert(key, under_way);
                 return Some(Write::Service(write));
             }
         }

@@ -55,6 +55,14 @@ pub struct ServiceWrite {
     pub conditions: Vec<Condition>,
 }
 
+/// A write of a Service that has not ended yet.
+#[derive(Debug, Clone)]
+pub(super) struct UnderWay {
+    pub(super) write: ServiceWrite,
+    /// What is told once it is done: not before, as it may fail, and whoever waits for the address should not wait for an event.
+    pub(super) news: Vec<Event>,
+}
+
 /// A write to the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {

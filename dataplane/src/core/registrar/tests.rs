@@ -268,6 +268,25 @@ fn a_service_is_recorded_and_then_written_once() {
 }
 
 #[test]
+fn events_tell_of_writes_that_were_done() {
+    let mut api = Api::default();
+    let mut controller = Controller::leading(vec![pool("p", &["10.0.0.1"])]);
+    let key = api.create("a/s");
+    controller.see(&api);
+    controller.decide();
+    controller.carry_out(&mut api, 0);
+    controller.see(&api);
+    controller.decide();
+    assert_eq!(controller.writes.len(), 1, "the Service is being written");
+    api.edit(&key, |_| {});
+    controller.carry_out(&mut api, 0);
+    controller.decide();
+    assert_eq!(controller.events, [], "somebody else wrote first");
+    controller.settle(&mut api);
+    assert_eq!(controller.events.len(), 1);
+}
+
+#[test]
 fn three_hundred_services_take_few_block_writes() {
     let mut api = Api::default();
     let mut controller = Controller::leading(vec![pool("p", &["10.0.0.0/22"])]);
@@ -275,7 +294,8 @@ fn three_hundred_services_take_few_block_writes() {
         api.create(&format!("a/s{number}"));
     }
     let writes = controller.settle(&mut api);
-    assert!(writes <= 300 + 8, "{writes} writes");
+    let blocks = 300_usize.div_ceil(16);
+    assert!(writes <= 300 + blocks, "{writes} writes");
     assert_eq!(api.given_twice(), None);
 }
 
@@ -371,6 +391,31 @@ fn what_is_recorded_but_not_written_is_finished_by_the_next_leader() {
         (addresses(&api, &one), addresses(&api, &two)),
         ("10.0.0.1".into(), "10.0.0.2".into())
     );
+}
+
+#[test]
+fn entries_in_a_block_that_is_not_theirs_move_to_their_own() {
+    let mut api = Api::default();
+    let key = api.create("a/s");
+    let version = api.services[&key].version.clone();
+    let address: IpAddr = "10.0.0.40".parse().unwrap();
+    let (theirs, own) = ("10.0.0.0".parse().unwrap(), BlockId::of(address));
+    let holders = [(key.clone(), version.clone())].into();
+    let entries = Entries::from([(address, holders)]);
+    api.blocks.insert(BlockId::of(theirs), (version, entries));
+    let mut controller = Controller {
+        registrar: Registrar::default(),
+        writes: Vec::new(),
+        events: Vec::new(),
+    };
+    controller.registrar.set_apis(true, false);
+    let pools = vec![pool("p", &["10.0.0.0-10.0.0.99"])];
+    controller.registrar.handle_pools(pools);
+    controller.see(&api);
+    controller.registrar.begin();
+    controller.settle(&mut api);
+    assert_eq!(addresses(&api, &key), "10.0.0.40", "it keeps it");
+    assert_eq!(api.blocks.keys().collect::<Vec<_>>(), [&own]);
 }
 
 #[test]
