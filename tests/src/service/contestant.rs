@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::signal::ReadySignal;
 use super::{LIMIT, LOOK};
 use crate::bundle::Metallb;
 use crate::cluster::Cluster;
@@ -28,21 +29,37 @@ impl Contestant {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Lbnode, Self::Metallb];
 
-    /// Sends a signal to the speaker of a machine.
+    /// Sends a signal to the speaker of a machine, if there is one.
     pub fn signal_speaker(
         self,
         cluster: &Cluster<'_>,
         machine: Machine,
         signal: &str,
     ) -> Result<()> {
+        let find = self.find_speaker();
+        let command = format!("{find}; test -z \"$all\" || kill -{signal} $all");
+        cluster.lab.ssh_ok(machine, &command).map(drop)
+    }
+
+    /// The same for a speaker that must be there, in two steps.
+    pub(super) fn ready_signal(
+        self,
+        cluster: &Cluster<'_>,
+        machine: Machine,
+        signal: &str,
+    ) -> Result<ReadySignal> {
+        ReadySignal::new(cluster, machine, &self.find_speaker(), signal)
+    }
+
+    /// A command line that leaves the process ids of a machine's speaker in `$all`.
+    fn find_speaker(self) -> String {
         let (program, start) = match self {
             Self::Lbnode => ("lbnode", "/lbnode speaker "),
             Self::Metallb => ("speaker", "/speaker "),
         };
-        let command = format!(
-            "for p in $(pidof {program}); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^{start}' && kill -{signal} $p; done; true"
-        );
-        cluster.lab.ssh_ok(machine, &command).map(drop)
+        format!(
+            "all=; for p in $(pidof {program}); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^{start}' && all=\"$all $p\"; done"
+        )
     }
 
     /// Puts a speaker that was never ended in the place of that of a machine: after several ends the kubelet waits for up to five

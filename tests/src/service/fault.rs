@@ -49,26 +49,45 @@ impl Fault {
         contestant: Contestant,
         machine: Machine,
     ) -> Result<()> {
+        self.prepare(cluster, contestant, machine)?()
+    }
+
+    /// Does all that takes time before it happens; what comes back makes it happen.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached, or has no speaker.
+    pub(super) fn prepare<'a>(
+        self,
+        cluster: &'a Cluster<'a>,
+        contestant: Contestant,
+        machine: Machine,
+    ) -> Result<Prepared<'a>> {
+        let signal = |name| -> Result<Prepared<'a>> {
+            let ready = contestant.ready_signal(cluster, machine, name)?;
+            Ok(Box::new(move || ready.send()))
+        };
         let node = machine.to_string();
-        match self {
-            Self::PowerCut => cluster.lab.kill(machine),
-            Self::CableCut => cluster.lab.cut(machine),
-            Self::SpeakerKilled => contestant.signal_speaker(cluster, machine, "KILL"),
-            Self::SpeakerStopped => contestant.signal_speaker(cluster, machine, "STOP"),
-            Self::SpeakerEnded => contestant.signal_speaker(cluster, machine, "TERM"),
-            Self::Drained => kubectl(
-                cluster,
-                &[
+        Ok(match self {
+            Self::PowerCut => Box::new(move || cluster.lab.kill(machine)),
+            Self::CableCut => Box::new(move || cluster.lab.cut(machine)),
+            Self::SpeakerKilled => signal("KILL")?,
+            Self::SpeakerStopped => signal("STOP")?,
+            Self::SpeakerEnded => signal("TERM")?,
+            Self::Drained => Box::new(move || {
+                let words = [
                     "drain",
                     &node,
                     "--ignore-daemonsets",
                     "--delete-emptydir-data",
                     "--force",
                     "--timeout=60s",
-                ],
-            ),
-            Self::Unlabelled => kubectl(cluster, &["label", "node", &node, &format!("{LABEL}-")]),
-        }
+                ];
+                kubectl(cluster, &words)
+            }),
+            Self::Unlabelled => {
+                Box::new(move || kubectl(cluster, &["label", "node", &node, &format!("{LABEL}-")]))
+            }
+        })
     }
 
     /// Brings back what it took.
@@ -96,6 +115,9 @@ impl Fault {
         }
     }
 }
+
+/// A fault that only has to be let go.
+pub(super) type Prepared<'a> = Box<dyn FnOnce() -> Result<()> + 'a>;
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ mod control;
 mod crowd;
 mod fault;
 mod measure;
+mod signal;
 mod trial;
 
 use std::io::{Read as _, Write as _};

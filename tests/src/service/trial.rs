@@ -174,8 +174,9 @@ fn watch(
         .lab
         .next_hop(Place::Router, address)?
         .with_context(|| format!("the router does not know who has {address}"))?;
+    let prepared = fault.prepare(cluster, contestant, victim)?;
     let instant = now();
-    let inflicted = fault.inflict(cluster, contestant, victim);
+    let inflicted = prepared();
     let over = inflicted.is_ok() && clients.wait_for_calm(CALM, LIMIT);
     let reports = clients.finish(instant);
     let successor = cluster.lab.next_hop(Place::Router, address);
