@@ -136,10 +136,16 @@ struct Controller {
 
 impl Controller {
     fn leading(pools: Vec<Pool>) -> Self {
+        let mut controller = Self::watching(pools);
+        controller.registrar.begin();
+        controller
+    }
+
+    /// One that does not lead yet.
+    fn watching(pools: Vec<Pool>) -> Self {
         let mut registrar = Registrar::default();
         registrar.set_apis(true, false);
         registrar.handle_pools(pools);
-        registrar.begin();
         Self {
             registrar,
             writes: Vec::new(),
@@ -362,13 +368,7 @@ fn a_new_leader_writes_nothing() {
         api.create(&format!("a/s{number}"));
     }
     controller.settle(&mut api);
-    let mut next = Controller {
-        registrar: Registrar::default(),
-        writes: Vec::new(),
-        events: Vec::new(),
-    };
-    next.registrar.set_apis(true, false);
-    next.registrar.handle_pools(pools());
+    let mut next = Controller::watching(pools());
     assert_eq!(next.settle(&mut api), 0, "it only watches");
     next.registrar.begin();
     assert_eq!(next.settle(&mut api), 0);
@@ -403,14 +403,7 @@ fn entries_in_a_block_that_is_not_theirs_move_to_their_own() {
     let holders = [(key.clone(), version.clone())].into();
     let entries = Entries::from([(address, holders)]);
     api.blocks.insert(BlockId::of(theirs), (version, entries));
-    let mut controller = Controller {
-        registrar: Registrar::default(),
-        writes: Vec::new(),
-        events: Vec::new(),
-    };
-    controller.registrar.set_apis(true, false);
-    let pools = vec![pool("p", &["10.0.0.0-10.0.0.99"])];
-    controller.registrar.handle_pools(pools);
+    let mut controller = Controller::watching(vec![pool("p", &["10.0.0.0-10.0.0.99"])]);
     controller.see(&api);
     controller.registrar.begin();
     controller.settle(&mut api);
