@@ -1,7 +1,7 @@
 //! What `lbctl create cluster` refuses, before anything is changed and with a way out.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -131,19 +131,16 @@ fn a_taken_port(context: &Context, port: u16) -> Result<()> {
     lab.ssh_ok(
         machine,
         &format!(
-            "systemd-run --quiet --collect --unit=squatter socat TCP-LISTEN:{port},fork EXEC:cat"
+            "systemd-run --quiet --collect --unit=squatter socat TCP-LISTEN:{port},reuseaddr,fork EXEC:cat"
         ),
     )?;
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    // Asked by connecting: a bind would take the port itself for a moment, and socat would give up.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     patience::until(
         "the port is taken",
         std::time::Duration::from_secs(5),
         std::time::Duration::from_millis(50),
-        || {
-            lab.within(machine, move || {
-                Ok(TcpListener::bind(address).is_err().then_some(()))
-            })
-        },
+        || lab.within(machine, move || Ok(TcpStream::connect(address).ok())),
     )?;
     let refusal = Refusal::of(context, &example()?);
     lab.ssh_ok(machine, "systemctl stop squatter")?;
