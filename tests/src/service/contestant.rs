@@ -52,14 +52,19 @@ impl Contestant {
     }
 
     /// A command line that leaves the process ids of a machine's speaker in `$all`.
-    fn find_speaker(self) -> String {
-        let (program, start) = match self {
-            Self::Lbnode => ("lbnode", "/lbnode speaker "),
-            Self::Metallb => ("speaker", "/speaker "),
-        };
-        format!(
-            "all=; for p in $(pidof {program}); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^{start}' && all=\"$all $p\"; done"
-        )
+    pub(super) fn find_speaker(self) -> String {
+        match self {
+            Self::Lbnode => find("lbnode", "/lbnode speaker "),
+            Self::Metallb => find("speaker", "/speaker "),
+        }
+    }
+
+    /// The same of its controller, where it has one.
+    pub(super) fn find_controller(self) -> String {
+        match self {
+            Self::Lbnode => find("lbnode", "/lbnode controller "),
+            Self::Metallb => find("controller", "/controller "),
+        }
     }
 
     /// Puts a speaker that was never ended in the place of that of a machine: after several ends the kubelet waits for up to five
@@ -250,6 +255,13 @@ pub(super) fn replace_by_metallb(cluster: &Cluster<'_>, metallb: &Metallb) -> Re
         SETTLED,
         Duration::from_secs(1),
         || Ok(cluster.apply(ADDRESSES).ok()),
+    )
+}
+
+/// A command line that leaves the ids of the processes of a program whose command line starts so in `$all`.
+fn find(program: &str, start: &str) -> String {
+    format!(
+        "all=; for p in $(pidof {program}); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^{start}' && all=\"$all $p\"; done"
     )
 }
 

@@ -140,14 +140,14 @@ fn delete(api: &Api<'_>, cluster: &Cluster<'_>, address: Ipv4Addr) -> Result<Dur
 }
 
 /// Waits until the status of the Service at a path has this address.
-fn has(api: &Api<'_>, path: &str, address: Ipv4Addr) -> Result<()> {
+pub(super) fn has(api: &Api<'_>, path: &str, address: Ipv4Addr) -> Result<()> {
     patience::until("the Service has its address", LIMIT, POLL, || {
         Ok((ingress(&api.get(path)?) == Some(address.into())).then_some(()))
     })
 }
 
 /// A Service that asks for an address, in the words that every contestant knows.
-fn object(name: &str, pods: &str, address: Ipv4Addr) -> Value {
+pub(super) fn object(name: &str, pods: &str, address: Ipv4Addr) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -163,7 +163,7 @@ fn object(name: &str, pods: &str, address: Ipv4Addr) -> Value {
     })
 }
 
-fn name(address: Ipv4Addr) -> String {
+pub(super) fn name(address: Ipv4Addr) -> String {
     format!("on-{}", address.octets()[3])
 }
 

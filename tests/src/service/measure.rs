@@ -1,15 +1,15 @@
 //! The rows of `cargo xtask bench service`.
 
-use std::fmt;
 use std::fs;
-use std::str::FromStr;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 
+use super::case::Case;
 use super::clients::Audience;
 use super::contestant::replace_by_metallb;
 use super::control::{self, Latencies};
 use super::crowd::{self, Crowd};
+use super::idle::{self, Part};
 use super::trial::{Setting, Trial, second_cable_cut, trial};
 use super::{Contestant, Fault, LIMIT, LOOK};
 use crate::bundle;
@@ -17,83 +17,6 @@ use crate::cluster::Cluster;
 use crate::figures::{Row, milliseconds};
 use crate::prober::Impression;
 use crate::{patience, tool};
-
-/// What is measured, by its published name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Case {
-    /// A fault with the settings that the cluster has.
-    Fault(Fault),
-    /// A power cut with settings that notice it as soon as they can.
-    PowerCutTuned,
-    /// A second cut, 20 s after the cable of the first was put back.
-    SecondCableCut,
-    /// A Service is created and its address is in its status.
-    CreateToStatus,
-    /// A Service is created and a client gets through.
-    CreateToConnect,
-    /// Three hundred Services are created at once: each one's address is in its status.
-    CrowdToStatus,
-    /// … and a client gets through to each.
-    CrowdToConnect,
-    /// A Service is deleted and nobody gets through any more.
-    DeleteToSilent,
-    /// A pool grows and a Service that waited for it has its address.
-    PoolEdit,
-}
-
-impl Case {
-    /// All of them, in the order in which they are measured: last what needs other settings.
-    pub fn all() -> Vec<Self> {
-        let faults = Fault::ALL.into_iter().map(Self::Fault);
-        faults
-            .chain([
-                Self::SecondCableCut,
-                Self::CreateToStatus,
-                Self::CreateToConnect,
-                Self::DeleteToSilent,
-                Self::PoolEdit,
-                Self::CrowdToStatus,
-                Self::CrowdToConnect,
-                Self::PowerCutTuned,
-            ])
-            .collect()
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fault(Fault::PowerCut) => f.write_str("power_cut/default"),
-            Self::Fault(fault) => fault.fmt(f),
-            Self::PowerCutTuned => f.write_str("power_cut/tuned"),
-            Self::SecondCableCut => f.write_str("second_cable_cut"),
-            Self::CreateToStatus => f.write_str("create_to_status"),
-            Self::CreateToConnect => f.write_str("create_to_connect"),
-            Self::CrowdToStatus => f.write_str("create_300_to_status"),
-            Self::CrowdToConnect => f.write_str("create_300_to_connect"),
-            Self::DeleteToSilent => f.write_str("delete_to_silent"),
-            Self::PoolEdit => f.write_str("pool_edit"),
-        }
-    }
-}
-
-impl FromStr for Case {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let all = Self::all();
-        let known = || all.iter().map(Self::to_string).collect::<Vec<_>>();
-        all.iter()
-            .find(|case| case.to_string() == text)
-            .copied()
-            .ok_or_else(|| {
-                anyhow!(
-                    "there is no case `{text}`; there are {}",
-                    known().join(", ")
-                )
-            })
-    }
-}
 
 /// How often everything is done.
 #[derive(Debug, Clone, Copy)]
@@ -258,6 +181,26 @@ impl Session<'_> {
                 let times = self.latencies.as_ref();
                 let times = times.map(|latencies| of_case(case, latencies));
                 Ok(percentiles(case, &name, times.unwrap_or_default()))
+            }
+            Case::Idle => {
+                contestant.settle(cluster)?;
+                let usage = idle::measure(cluster, contestant)?;
+                let row = |part: Part, metric: &str, unit: &str, rounds: Vec<f64>| {
+                    let metric = format!("{part}_{metric}");
+                    Row::of(&case.to_string(), &name, &metric, unit, &rounds)
+                };
+                let rows = Part::ALL.into_iter().flat_map(|part| {
+                    let of = || usage.iter().filter(move |usage| usage.part == part);
+                    let resident = of().map(|usage| usage.resident_mib).collect();
+                    let anonymous = of().map(|usage| usage.anonymous_mib).collect();
+                    let processor = of().map(|usage| usage.millicores).collect();
+                    [
+                        row(part, "rss_mib", "MiB", resident),
+                        row(part, "anonymous_mib", "MiB", anonymous),
+                        row(part, "millicores", "millicores", processor),
+                    ]
+                });
+                Ok(rows.flatten().collect())
             }
             Case::CrowdToStatus | Case::CrowdToConnect => {
                 if self.together.is_none() {
@@ -428,37 +371,6 @@ mod tests {
             datagrams: stranger.then_some(Duration::from_millis(3)),
             over: true,
         }
-    }
-
-    #[test]
-    fn cases_are_found_by_their_published_names() {
-        for case in Case::all() {
-            assert_eq!(case.to_string().parse::<Case>().expect("a case"), case);
-        }
-        let names = Case::all().iter().map(Case::to_string).collect::<Vec<_>>();
-        for name in [
-            "power_cut/default",
-            "power_cut/tuned",
-            "cable_cut",
-            "second_cable_cut",
-            "speaker_sigkill",
-            "speaker_sigstop",
-            "sigterm",
-            "drain",
-            "create_to_connect",
-            "create_to_status",
-            "create_300_to_connect",
-            "create_300_to_status",
-            "delete_to_silent",
-            "pool_edit",
-        ] {
-            assert!(names.iter().any(|known| known == name), "{name}");
-        }
-        let error = "power_cut"
-            .parse::<Case>()
-            .expect_err("no case")
-            .to_string();
-        assert!(error.contains("power_cut/tuned"), "{error}");
     }
 
     #[test]

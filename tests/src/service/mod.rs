@@ -1,10 +1,12 @@
 //! Services of `type: LoadBalancer` on a cluster: their pods, their faults, and what clients see of them.
 
+mod case;
 mod clients;
 mod contestant;
 mod control;
 mod crowd;
 mod fault;
+mod idle;
 mod measure;
 mod signal;
 mod trial;
@@ -21,10 +23,11 @@ use crate::cluster::Cluster;
 use crate::roster::{Machine, Place};
 use crate::{bundle, patience};
 
+pub use case::Case;
 pub use clients::Audience;
 pub use contestant::Contestant;
 pub use fault::Fault;
-pub use measure::{Amount, Case, run};
+pub use measure::{Amount, run};
 pub use trial::{Setting, Trial, expose_away_from_its_node, second_cable_cut, trial, trial_of};
 
 /// The pool of the example with three control planes, without the address that is kept for the ingress.
@@ -190,11 +193,31 @@ spec:
         })
     }
 
-    /// Deletes the Service and its pods.
+    /// Deletes the Service and its pods, and what the nodes remember of connections to its address.
+    ///
+    /// After a fault a node may not have seen how a connection ended. It remembers it for minutes; when another Service has the
+    /// address by then, and a client the port, it sends that client to a pod that is gone.
     pub fn remove(&self) -> Result<()> {
+        let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
+        let words = [
+            "get",
+            "service",
+            &self.name,
+            "--ignore-not-found",
+            "-o",
+            path,
+        ];
+        let address = self.cluster.kubectl(&words)?.parse::<Ipv4Addr>().ok();
         let words = ["delete", "service", &self.name, "--ignore-not-found"];
         self.cluster.kubectl(&words)?;
-        self.remove_pods()
+        self.remove_pods()?;
+        for machine in &self.cluster.machines {
+            let Some(address) = address else { break };
+            // Of a machine without power nothing is left to forget, and one without a connection to forget says so by an error.
+            let forget = format!("conntrack -D --dst {address}");
+            let _ = self.cluster.lab.ssh_ok(*machine, &forget);
+        }
+        Ok(())
     }
 
     fn remove_pods(&self) -> Result<()> {
